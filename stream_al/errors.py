@@ -1,0 +1,62 @@
+"""The exception tree. Expected trouble is an outcome; these are misuse, doubt and bad input.
+
+::
+
+    StreamAlError
+    ├── ConfigurationError      wrong usage or configuration: exit 2, a restart won't help
+    ├── InvalidInput            one record can't be used: dead letter, the stream goes on
+    └── InDoubt                 exit 1, the first word of the line is `kind`
+        ├── Fenced              another owner took over
+        ├── Gone                data that we need is not there any more
+        └── Ambiguous           a step whose result is unknown
+"""
+
+from __future__ import annotations
+
+
+class StreamAlError(Exception):
+    """Base of all errors of this project."""
+
+
+class ConfigurationError(StreamAlError):
+    """One or more wrong settings; each problem names the field, the value and what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class InvalidInput(StreamAlError):
+    """A record that can't be used.
+
+    `error` is a name from a closed set (the error class of a dead letter); the message is a
+    sentence that names the field, the value and what to do.
+    """
+
+    def __init__(self, error: str, message: str) -> None:
+        self.error = error
+        super().__init__(message)
+
+
+class InDoubt(StreamAlError):
+    """The process can't know its state and must stop."""
+
+    kind = "ambiguous"
+
+
+class Fenced(InDoubt):
+    """Another owner took over; what we did since then must not count."""
+
+    kind = "fenced"
+
+
+class Gone(InDoubt):
+    """Records or a file that a committed position needs are not there."""
+
+    kind = "gone"
+
+
+class Ambiguous(InDoubt):
+    """A step failed in a way that leaves its result unknown."""
+
+    kind = "ambiguous"

@@ -1,0 +1,265 @@
+"""The journal: everything that was learnt, closed and set, in one order.
+
+One writer, the resolver. A record's *header* is every field except `features` and `chain`;
+`payload_hash` is the hash of the features. `chain` covers the chain before it and the header, so a
+person's features can be blanked on request and the chain still proves the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
+from stream_al.messages.label import LabelKind
+from stream_al.messages.settings import Settings
+
+CHAIN_START = "0" * 32
+ClosedReason = Literal["skipped", "unsure", "expired", "repeated"]
+
+
+class Vote(Message):
+    """One annotator's current vote on an event."""
+
+    annotator: str
+    label: str
+    revision: int = 0
+
+
+class Asked(Message):
+    """The query that a record answers: what was predicted, and how likely it was to be asked."""
+
+    query: Source
+    label: str | None
+    probabilities: dict[str, float]
+    model_version: int
+    propensity: float
+    rate: float
+    asked_at_ms: int
+    segment: str | None = None
+
+
+class Entry(Message):
+    """Header fields of every journal record; `at_ms` is the resolver's clock when it decided."""
+
+    schema_version: int = SCHEMA_VERSION
+    at_ms: int
+    chain: str = ""
+    payload_hash: str | None = None
+
+
+class LabelEntry(Entry):
+    """A final label of a query. `overturns` is the journal position of the label it replaces."""
+
+    kind: Literal["label"] = "label"
+    event_id: str
+    revision: int
+    label: str
+    features: Features | None
+    asked: Asked
+    votes: tuple[Vote, ...]
+    weight: float = 1.0
+    latency_ms: int
+    closes: Source | None = None
+    overturns: int | None = None
+    replaced_label: str | None = None
+
+
+class VoteEntry(Entry):
+    """A vote, skip, unsure or retracted vote on a pending query, or a conflict on a closed one.
+
+    `votes_wanted` is set when this vote raised it.
+    """
+
+    kind: Literal["vote"] = "vote"
+    event_id: str
+    vote_kind: LabelKind
+    annotator: str
+    revision: int
+    label: str | None = None
+    query: Source
+    votes_wanted: int | None = None
+
+
+class ClosedEntry(Entry):
+    """A query that ended without a label; `closes` is the source of that query *record*."""
+
+    kind: Literal["closed"] = "closed"
+    event_id: str
+    reason: ClosedReason
+    query: Source
+    closes: Source
+
+
+class RetractionEntry(Entry):
+    """A closed label taken back: the estimates forget it at once, the model's lesson stays."""
+
+    kind: Literal["retraction"] = "retraction"
+    event_id: str
+    revision: int
+    annotator: str
+    retracts: int
+    label: str
+    asked: Asked
+
+
+class ControlEntry(Entry):
+    """A change of the run-time settings, by whom and why."""
+
+    kind: Literal["control"] = "control"
+    actor: str
+    reason: str
+    patch: dict[str, Any]
+
+
+class SeedEntry(Entry):
+    """Labelled history: it teaches and estimates nothing."""
+
+    kind: Literal["seed"] = "seed"
+    event_id: str
+    label: str
+    features: Features | None
+
+
+class VolunteeredEntry(Entry):
+    """A label that nobody asked for, with its features: it teaches and estimates nothing."""
+
+    kind: Literal["volunteered"] = "volunteered"
+    event_id: str
+    revision: int
+    annotator: str
+    label: str
+    features: Features | None
+
+
+class NumberStatistics(Message):
+    """What is known of one numeric feature: sample mean, sd, and knots once they are frozen."""
+
+    mean: float
+    sd: float
+    knots: tuple[float, ...] = ()
+
+
+class StatisticsEntry(Entry):
+    """Merged unsupervised statistics: an input of the fold. `send_every` paces the scorers."""
+
+    kind: Literal["statistics"] = "statistics"
+    event_count: int
+    numbers: dict[str, NumberStatistics]
+    send_every: int
+
+
+class ModelEntry(Entry):
+    """A new lineage: which model, from what start. The journal's first record is one."""
+
+    kind: Literal["model"] = "model"
+    model_id: str
+    config_hash: str
+    preset: str
+    start: Literal["empty"] = "empty"
+    actor: str
+    reason: str
+
+
+class DigestEntry(Entry):
+    """The model's digest on fixed probes at this position, and where it was computed."""
+
+    kind: Literal["digest"] = "digest"
+    position: int
+    model_id: str
+    digest: str
+    environment: str
+
+
+JournalRecord = Annotated[
+    LabelEntry
+    | VoteEntry
+    | ClosedEntry
+    | RetractionEntry
+    | ControlEntry
+    | SeedEntry
+    | VolunteeredEntry
+    | StatisticsEntry
+    | ModelEntry
+    | DigestEntry,
+    Field(discriminator="kind"),
+]
+_ADAPTER: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord)
+
+
+def read_journal_record(value: bytes) -> JournalRecord:
+    """Parse one journal record.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        When it is unreadable or of an unknown kind: the reader is older than the journal and must
+        stop, for skipping a lesson would make it another model.
+    """
+    return _ADAPTER.validate_json(value)
+
+
+def chained(record: Any, chain: str) -> Any:
+    """Return `record` with its payload hash and the chain hash that continues `chain`.
+
+    Examples
+    --------
+    >>> entry = SeedEntry(at_ms=0, event_id="a", label="ok", features={"n": 1})
+    >>> chained(entry, CHAIN_START).chain == chained(entry, CHAIN_START).chain
+    True
+    """
+    features = getattr(record, "features", None)
+    payload_hash = record.payload_hash
+    if features is not None:
+        payload_hash = _hash(features)
+    hashed = record.model_copy(update={"payload_hash": payload_hash, "chain": ""})
+    header = hashed.model_dump(mode="json", exclude={"features", "chain"})
+    return hashed.model_copy(update={"chain": _hash([chain, header])})
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class ControlProposal(Message):
+    """What an operator proposes on the controls topic; the resolver validates and journals it.
+
+    `kind` is `control` (a settings patch), `seed` (one labelled example) or `model` (activate).
+    """
+
+    kind: Literal["control", "seed", "model"] = "control"
+    proposal_id: str
+    actor: str = Field(min_length=1)
+    reason: str = ""
+    patch: dict[str, Any] = {}
+    event_id: str | None = None
+    label: str | None = None
+    features: Features | None = None
+    config_hash: str | None = None
+    preset: str | None = None
+
+
+class NumberSums(Message):
+    """Count, mean and M2 (sum of squared deviations) of one number since the last proposal."""
+
+    count: int = Field(ge=0)
+    mean: float
+    m2: float = Field(ge=0)
+    sample: tuple[float, ...] = ()
+
+
+class StatisticsProposal(Message):
+    """What a scorer's events added since its last proposal."""
+
+    partition: int
+    event_count: int = Field(ge=0)
+    numbers: dict[str, NumberSums]
+
+
+def initial_patch(settings: Settings) -> dict[str, Any]:
+    """Return the whole of `settings` as the patch of a control record."""
+    return settings.model_dump(mode="json")

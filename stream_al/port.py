@@ -1,0 +1,158 @@
+"""The log port: the only way in which loops and commands touch a log.
+
+Three implementations promise the same: SQLite (one machine), memory (tests) and Kafka. Semantics
+pinned here are held by one contract suite, `tests/contracts/test_log.py`:
+
+* A topic has partitions; a partition is a sequence of records with growing offsets. Offsets may
+  have gaps: "caught up" is ``position >= end`` taken before, never "last offset + 1".
+* Readers see committed records only, and a transaction's records and positions become visible
+  together.
+* A *member* of a group owns partitions of one topic. `poll` tells which were assigned and revoked;
+  records of a newly assigned partition flow only after `seek`.
+* A transaction belongs to one member: it is refused with `Fenced` when the member lost what it
+  commits for. After any exception inside it nothing of it is visible.
+* The members of a group on the journal's only partition elect its owner in this way; the owner may
+  commit positions of partitions of other topics in the name of that ownership.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+METADATA_CHARACTERS_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it lies in a log; `timestamp_ms` is the record time that the log gave."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to append; without a partition the key's hash decides, without a key turns."""
+
+    value: bytes
+    key: bytes | None = None
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A committed position: the next offset to read, and a short text committed with it."""
+
+    offset: int
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one poll brought."""
+
+    records: Sequence[Record]
+    assigned: Sequence[int] = ()
+    revoked: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a partition for a group, for `status`: free when `member` is None."""
+
+    partition: int
+    member: str | None
+    process: int | None
+    epoch: int
+    committed_at_ms: int | None
+
+
+class Transaction(Protocol):
+    """Records and positions that become visible together, or not at all."""
+
+    def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+        """Add a record at the end of a partition."""
+
+    def commit_position(self, topic: str, partition: int, position: Position) -> None:
+        """Set the group's committed position of a partition.
+
+        The partition is owned by the member, or belongs to another topic than the member's.
+        """
+
+
+class Member(Protocol):
+    """One worker's membership in a group; the partitions that it owns are its own until revoked."""
+
+    @property
+    def owned(self) -> Sequence[int]:
+        """The partitions owned now, after the last `poll`."""
+
+    def poll(self, *, limit: int, timeout_s: float) -> Batch:
+        """Return up to `limit` records of owned partitions; waits at most `timeout_s` for any.
+
+        Also claims free partitions up to the member's fair share and gives surplus back.
+        """
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Read `partition` from `offset` on."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Commit on a clean exit, abort on an exception.
+
+        Raises
+        ------
+        Fenced
+            At the exit, when this member does not own what it commits for any more.
+        """
+
+    def leave(self) -> None:
+        """Give everything back at once."""
+
+
+class Log(Protocol):
+    """A log with topics."""
+
+    def partition_count(self, topic: str) -> int:
+        """Return how many partitions `topic` has; 0 when there is no such topic."""
+
+    def begin(self, topic: str, partition: int) -> int:
+        """Return the first offset that is still there."""
+
+    def end(self, topic: str, partition: int) -> int:
+        """Return the offset after the last committed record."""
+
+    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
+        """Return up to `limit` committed records from `offset` on."""
+
+    def position_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """Return the offset of the first record not older than `timestamp_ms`, or the end."""
+
+    def committed(self, group: str, topic: str, partition: int) -> Position | None:
+        """Return what `group` committed for a partition."""
+
+    def append(self, topic: str, records: Sequence[Outgoing]) -> list[tuple[int, int]]:
+        """Append all records in one atomic step; return (partition, offset) of each."""
+
+    def join(self, group: str, topic: str, *, name: str) -> Member:
+        """Become a member of `group` for the partitions of `topic`."""
+
+    def owners(self, group: str, topic: str) -> list[Owner]:
+        """Return who owns each partition, as well as can be seen from outside."""
+
+    def claim(self, name: str) -> AbstractContextManager[None] | None:
+        """Take a short claim that dies with this process; None when somebody else holds it."""
+
+    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
+        """Drop a bounded number of old records of the topics in `keep_ms`; return how many.
+
+        Never beyond the committed position of `groups[topic]`; a topic that is not named keeps all.
+        """
+
+    def close(self) -> None:
+        """Release every resource; members leave."""
