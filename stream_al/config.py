@@ -165,7 +165,7 @@ class Config(Section):
         if open_max is not None and 0 < open_max < self.topics.partitions:
             msg = (
                 f"gate.budget.open is {open_max}, below topics.partitions "
-                f"({self.topics.partitions}): nothing would ever be asked; raise it to at least that"
+                f"({self.topics.partitions}): some would never ask; raise it"
             )
             raise ValueError(msg)
         return self

@@ -1,1 +1,7 @@
-"""Transports behind the log port of `stream_al.port`: SQLite (one machine) and memory (tests)."""
+"""Transports: the log port over SQLite and in memory, and how a configuration opens one."""
+
+from stream_al_connectors.memory import MemoryLog
+from stream_al_connectors.opening import open_log
+from stream_al_connectors.sqlite import SqliteLog
+
+__all__ = ["MemoryLog", "SqliteLog", "open_log"]

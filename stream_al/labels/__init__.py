@@ -1,1 +1,29 @@
-"""Being built."""
+"""The resolver's logic: pending queries, votes, duplicates, late, conflicting, overturned labels.
+
+The journal's only writer decides here what is written. No I/O: time, records and places come in as
+values. Start reading at `resolver`; the table of label and state is in `table`.
+"""
+
+from stream_al.labels.proposals import ProposalResult
+from stream_al.labels.resolver import Resolution, Resolver
+from stream_al.labels.table import Action, Said, State, action_of, said_of
+from stream_al.labels.views import OldestPending, OpenQuery
+from stream_al.labels.votes import Settled, Tied, Undecided, Verdict, decide_votes
+
+__all__ = [
+    "Action",
+    "OldestPending",
+    "OpenQuery",
+    "ProposalResult",
+    "Resolution",
+    "Resolver",
+    "Said",
+    "Settled",
+    "State",
+    "Tied",
+    "Undecided",
+    "Verdict",
+    "action_of",
+    "decide_votes",
+    "said_of",
+]

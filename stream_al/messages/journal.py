@@ -107,12 +107,13 @@ class RetractionEntry(Entry):
 
 
 class ControlEntry(Entry):
-    """A change of the run-time settings, by whom and why."""
+    """A change of the run-time settings, by whom and why; `proposal_id` is the operator's."""
 
     kind: Literal["control"] = "control"
     actor: str
     reason: str
     patch: dict[str, Any]
+    proposal_id: str | None = None
 
 
 class SeedEntry(Entry):
@@ -162,6 +163,7 @@ class ModelEntry(Entry):
     start: Literal["empty"] = "empty"
     actor: str
     reason: str
+    proposal_id: str | None = None
 
 
 class DigestEntry(Entry):

@@ -1,0 +1,71 @@
+"""From a configuration to its log: which topics, how many partitions, which connector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from stream_al.config import TOPIC_NAMES, Config
+from stream_al.port import Log
+from stream_al_connectors.memory import MemoryLog
+from stream_al_connectors.sharing import wall_clock_ms
+from stream_al_connectors.sqlite import SqliteLog
+
+SINGLE_PARTITION_TOPICS = ("journal", "controls", "statistics")
+"""Topics with one order for everything; all others have as many partitions as events."""
+
+
+def topics_of(config: Config) -> dict[str, int]:
+    """Return full name → number of partitions of every topic.
+
+    Examples
+    --------
+    >>> counts = topics_of(Config(app="spam"))
+    >>> counts["spam.events"], counts["spam.journal"], counts["spam.dead-letters"]
+    (4, 1, 4)
+    """
+    return {
+        config.topic(name): 1 if name in SINGLE_PARTITION_TOPICS else config.topics.partitions
+        for name in TOPIC_NAMES
+    }
+
+
+def log_path(config: Config) -> str:
+    """Return the file of the embedded log.
+
+    Examples
+    --------
+    >>> log_path(Config(app="spam"))
+    'spam.db'
+    """
+    return config.log.path or f"{config.app}.db"
+
+
+def open_log(
+    config: Config, *, create: bool = True, clock: Callable[[], int] = wall_clock_ms
+) -> Log:
+    """Open the log that `config.log.connector` names.
+
+    Parameters
+    ----------
+    config
+        Whose topics the log has.
+    create
+        Make the log and its topics when missing; else a missing log is a ConfigurationError.
+    clock
+        Gives the record time, in milliseconds since 1970.
+    """
+    topics = topics_of(config)
+    match config.log.connector:
+        case "sqlite":
+            return SqliteLog(
+                log_path(config),
+                topics=topics,
+                durability=config.log.durability,
+                clock=clock,
+                create=create,
+            )
+        case "memory":
+            return MemoryLog(topics=topics, clock=clock)
+        case _ as never:
+            assert_never(never)

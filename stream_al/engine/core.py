@@ -1,0 +1,333 @@
+"""The engine: joins model, gate and quality; the only place that changes their state.
+
+Two inputs change it and nothing else: `score` moves the gate of one events partition, `apply`
+folds one journal record. No clock, no chance, no I/O: the same inputs give the same outputs.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any, NamedTuple, assert_never
+
+from stream_al.config import Config
+from stream_al.errors import ConfigurationError
+from stream_al.gate import Allowance, Gate, uncertainty_measure
+from stream_al.messages import (
+    ClosedEntry,
+    ControlEntry,
+    DigestEntry,
+    Event,
+    JournalRecord,
+    LabelEntry,
+    Mode,
+    ModelEntry,
+    Modes,
+    Prediction,
+    Query,
+    Reason,
+    RetractionEntry,
+    SeedEntry,
+    Settings,
+    ShadowPrediction,
+    Source,
+    StatisticsEntry,
+    StatisticsProposal,
+    VolunteeredEntry,
+    VoteEntry,
+    query_id_of,
+)
+from stream_al.model import Model, StatisticsCollector
+from stream_al.quality import Quality
+
+DUMP_FORMAT = 1
+STATISTICS_FIRST_EVENTS = 30
+
+
+class Decision(NamedTuple):
+    """What became of one event: always a prediction, and a query when the gate asks."""
+
+    prediction: Prediction
+    query: Query | None
+
+
+class Engine:
+    """The scoring half of stream_al, for one worker and the events partitions that it owns.
+
+    Attributes
+    ----------
+    version
+        The next journal position to fold; every prediction names it.
+    settings
+        The run-time settings in force at `version`.
+    lineage
+        The last `model` record folded; None until the journal's first record.
+    model, quality
+        Folds over the journal since that record.
+    gates
+        Events partition → its gate; changed by `score`, packed with the committed position.
+    closed
+        Events partition → how many of its query records the journal closed.
+    """
+
+    def __init__(self, config: Config, *, secret: bytes) -> None:
+        self.config = config
+        self.version = 0
+        self.settings: Settings = config.settings()
+        self.lineage: ModelEntry | None = None
+        self.model = Model(config)
+        self.quality = Quality()
+        self.gates: dict[int, Gate] = {}
+        self.closed: dict[int, int] = {}
+        self.last_control: ControlEntry | None = None
+        self._secret = secret
+        self._collectors: dict[int, StatisticsCollector] = {}
+        self._send_every = STATISTICS_FIRST_EVENTS
+        self._settings_changed()
+
+    # ------------------------------------------------------------------ partitions
+
+    def open_partition(self, partition: int, packed: str = "") -> None:
+        """Take over an events partition with the gate state that was committed with its position.
+
+        Raises
+        ------
+        Gone
+            When `packed` is no state that this version can read.
+        """
+        gate = Gate.unpack(self._secret, partition, packed) if packed else None
+        self.gates[partition] = gate or Gate(self._secret, partition)
+        self._collectors[partition] = StatisticsCollector()
+
+    def pack_partition(self, partition: int) -> str:
+        """Return the gate state to commit with the partition's position."""
+        gate = self.gates[partition]
+        gate.model_version = self.version
+        return gate.pack()
+
+    def drop_partition(self, partition: int) -> None:
+        """Forget a partition that another worker owns now."""
+        self.gates.pop(partition, None)
+        self._collectors.pop(partition, None)
+
+    def open_count(self, partition: int) -> int:
+        """Return how many query records of a partition are sent and not yet closed."""
+        return self.gates[partition].sent - self.closed.get(partition, 0)
+
+    # ------------------------------------------------------------------ scoring
+
+    def score(
+        self, event: Event, *, source: Source, at_ms: int, oldest_open_ms: int | None = None
+    ) -> Decision:
+        """Predict one event and decide whether to ask about it.
+
+        Parameters
+        ----------
+        event
+            The event; its features pass the guard here.
+        source
+            Its place; the partition must be open.
+        at_ms
+            Record time in ms: budgets per hour count by it.
+        oldest_open_ms
+            Age of the partition's oldest open query, for back-pressure.
+
+        Raises
+        ------
+        InvalidInput
+            When the guard refuses the features; nothing has changed then.
+        """
+        model, gate = self.model, self.gates[source.partition]
+        features = model.clean(event.features)
+        if self._measure is None:
+            probabilities, uncertainty = model.predict_with_disagreement(features)
+        else:
+            probabilities = model.predict(features)
+            uncertainty = self._measure(probabilities)
+        cold = len(probabilities) < 2
+        choice = gate.decide(
+            1.0 if cold else uncertainty,
+            at_ms,
+            self._allowance,
+            open_count=gate.sent - self.closed.get(source.partition, 0),
+            oldest_open_ms=oldest_open_ms,
+        )
+        if model.wants_statistics:
+            self._collectors[source.partition].add(features)
+        label = max(probabilities, key=probabilities.__getitem__) if probabilities else None
+        reason: Reason | None = None
+        if choice.asked:
+            reason = "cold_start" if cold else "random" if choice.floor else self._chosen
+        queried = choice.asked and self._mode != "shadow"
+        fields: dict[str, Any] = {
+            "event_id": event.event_id,
+            "source": source,
+            "label": label,
+            "probabilities": probabilities,
+            "uncertainty": uncertainty,
+            "queried": queried,
+            "reason": reason,
+            "propensity": choice.propensity,
+            "rate": choice.rate,
+            "mode": self._mode,
+            "model_version": self.version,
+            "segment": event.segment,
+            "at_ms": at_ms if event.at_ms is None else event.at_ms,
+        }
+        if self._mode == "shadow":
+            return Decision(ShadowPrediction(**fields, would_query=choice.asked), None)
+        prediction = Prediction(**fields)
+        if not queried:
+            return Decision(prediction, None)
+        gate.note_sent()
+        return Decision(prediction, self._query(event, features, prediction, at_ms))
+
+    def _query(
+        self, event: Event, features: dict[str, Any], prediction: Prediction, at_ms: int
+    ) -> Query:
+        return Query(
+            query_id=query_id_of(event.event_id),
+            event_id=event.event_id,
+            source=prediction.source,
+            features=features,
+            label=prediction.label,
+            probabilities=prediction.probabilities,
+            uncertainty=prediction.uncertainty,
+            propensity=prediction.propensity,
+            rate=prediction.rate,
+            model_version=prediction.model_version,
+            reason=prediction.reason or "uncertain",
+            priority=prediction.uncertainty,
+            votes_wanted=self.settings.votes,
+            asked_at_ms=at_ms,
+            expires_at_ms=at_ms + self.config.labels.expire_after,
+            segment=event.segment,
+            meta=event.meta,
+        )
+
+    def take_statistics(self, partition: int) -> StatisticsProposal | None:
+        """Return what a partition's events added to the statistics, when enough came together."""
+        collector = self._collectors[partition]
+        if collector.event_count < self._send_every:
+            return None
+        event_count = collector.event_count
+        return StatisticsProposal(
+            partition=partition, event_count=event_count, numbers=collector.take()
+        )
+
+    # ------------------------------------------------------------------ folding
+
+    def apply(self, record: JournalRecord, position: int) -> None:  # noqa: C901 - flat dispatch
+        """Fold the journal record at `position`; positions only grow."""
+        assert position >= self.version, f"journal position {position} was folded already"
+        self.version = position + 1
+        match record:
+            case LabelEntry():
+                self._apply_label(record)
+            case SeedEntry() | VolunteeredEntry():
+                self._learn(record.features, record.label)
+            case ClosedEntry():
+                self._count_closed(record.closes)
+                if record.reason != "repeated":
+                    self.quality.lost(record.reason)
+            case RetractionEntry():
+                share = self.settings.gate.random_share
+                self.quality.retract(record, random_share=share)
+            case ControlEntry():
+                self.settings = self.settings.patched(record.patch)
+                self.last_control = record
+                self._settings_changed()
+            case StatisticsEntry():
+                self.model.set_statistics(record.numbers)
+                self._send_every = record.send_every
+            case ModelEntry():
+                self.lineage = record
+                self.model = Model(self.config)
+                self.quality = Quality()
+            case VoteEntry():
+                self._apply_vote(record)
+            case DigestEntry():
+                pass
+            case _:
+                assert_never(record)
+
+    def _apply_label(self, entry: LabelEntry) -> None:
+        if entry.closes is not None:
+            self._count_closed(entry.closes)
+        self.quality.apply(entry, random_share=self.settings.gate.random_share)
+        self._learn(entry.features, entry.label)
+
+    def _apply_vote(self, entry: VoteEntry) -> None:
+        """Charge a label more for a raised number of votes, where the gate that asked is ours."""
+        gate = self.gates.get(entry.query.partition)
+        if entry.votes_wanted is not None and gate is not None:
+            gate.note_votes_raised(1)
+
+    def _learn(self, features: dict[str, Any] | None, label: str) -> None:
+        if features is not None and not self.settings.modes.frozen:
+            self.model.learn(features, label)
+
+    def _count_closed(self, source: Source) -> None:
+        self.closed[source.partition] = self.closed.get(source.partition, 0) + 1
+
+    def _settings_changed(self) -> None:
+        name = self.settings.gate.uncertainty
+        self._measure = None if name == "disagreement" else uncertainty_measure(name)
+        self._chosen: Reason = "disagreement" if self._measure is None else "uncertain"
+        self._mode: Mode = _mode_of(self.settings.modes)
+        self._allowance = Allowance.of(self.settings)
+
+    # ------------------------------------------------------------------ in and out
+
+    def dump(self) -> bytes:
+        """Return the whole state; trusted input of `load` only (it is a pickle)."""
+        return pickle.dumps(
+            {
+                "format": DUMP_FORMAT,
+                "config": self.config.model_dump(mode="json"),
+                "secret": self._secret,
+                "version": self.version,
+                "settings": self.settings.model_dump(mode="json"),
+                "lineage": self.lineage and self.lineage.model_dump(mode="json"),
+                "last_control": self.last_control and self.last_control.model_dump(mode="json"),
+                "model": self.model.dump(),
+                "quality": self.quality,
+                "gates": {partition: gate.pack() for partition, gate in self.gates.items()},
+                "closed": self.closed,
+                "collectors": self._collectors,
+                "send_every": self._send_every,
+            }
+        )
+
+    @classmethod
+    def load(cls, state: bytes) -> Engine:
+        """Return the engine that `dump` wrote; never call it on bytes from a stranger."""
+        parts = pickle.loads(state)  # noqa: S301 - documented: own, trusted bytes only
+        if parts["format"] != DUMP_FORMAT:
+            raise ConfigurationError(
+                f"the state has format {parts['format']}, this version reads {DUMP_FORMAT}; "
+                "load it with the version that wrote it, or start from the journal"
+            )
+        engine = cls(Config.model_validate(parts["config"]), secret=parts["secret"])
+        engine.version = parts["version"]
+        engine.settings = Settings.model_validate(parts["settings"])
+        engine.lineage = parts["lineage"] and ModelEntry.model_validate(parts["lineage"])
+        engine.last_control = parts["last_control"] and ControlEntry.model_validate(
+            parts["last_control"]
+        )
+        engine.model = Model.load(engine.config, parts["model"])
+        engine.quality = parts["quality"]
+        for partition, packed in parts["gates"].items():
+            engine.open_partition(partition, packed)
+        engine.closed = parts["closed"]
+        engine._collectors = parts["collectors"]
+        engine._send_every = parts["send_every"]
+        engine._settings_changed()
+        return engine
+
+
+def _mode_of(modes: Modes) -> Mode:
+    if modes.paused:
+        return "paused"
+    if modes.shadow:
+        return "shadow"
+    return "frozen" if modes.frozen else "normal"

@@ -1,0 +1,392 @@
+"""The resolver: what a label, a proposal or the clock leads to, in the words of the journal.
+
+It *decides* by returning journal records; its state changes only by *folding* records. A decision
+folds its own records at once, so the next one sees them; `confirm` brings their journal positions
+later. Folding the same journal and the same queries in another process gives the same state.
+
+A service does, in this order:
+
+1. rebuild: `begin_queries` for each partition of queries, `apply` for every journal record, then
+   `add_query` from there to the queries' ends
+2. `start`; then labels and proposals, after reading queries to their present ends; `tick`
+3. before each `on_label`, `ready`; if it is not, commit and `confirm` first
+4. commit all records, then `confirm` each as the journal's tail brings it back
+
+Time is `now_ms`, an input. Nothing here reads or writes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from stream_al.config import Config
+from stream_al.errors import Ambiguous
+from stream_al.labels.closed import UNLOCATED, ClosedQuery
+from stream_al.labels.entries import closed_entry, outcome_of
+from stream_al.labels.pending import PendingQuery
+from stream_al.labels.proposals import (
+    ProposalResult,
+    control_entry,
+    control_problem,
+    division_entries,
+    first_entries,
+    model_entry,
+    model_problem,
+    seed_entry,
+    seed_problem,
+)
+from stream_al.labels.rulings import Heard, needs_first, rule
+from stream_al.labels.state import LabelState
+from stream_al.labels.table import State, action_of, said_of
+from stream_al.labels.views import OldestPending, OpenQuery
+from stream_al.messages import (
+    ControlProposal,
+    JournalRecord,
+    Label,
+    LabelEntry,
+    ModelEntry,
+    Outcome,
+    Query,
+    Settings,
+    Source,
+    StatisticsProposal,
+    chained,
+)
+
+EXPIRED_PER_TICK_MAX = 1_000
+"""Queries that one `tick` closes at most: labels come in between, and a transaction stays small."""
+UNCONFIRMED_MAX = 100_000
+"""Records decided and not confirmed; far above what one step of a service decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of a label: its one outcome, and the records that it led to, in order."""
+
+    outcome: Outcome
+    records: tuple[JournalRecord, ...]
+
+
+class Resolver:
+    """Decides what becomes of labels, queries and proposals.
+
+    Parameters
+    ----------
+    config
+        `labels`, `topics.partitions` and what the model and the settings begin with.
+    read_back
+        Journal position → the label record there, or None when it can't be read any more: features
+        of closed queries are not kept in memory.
+    known_uncertainties
+        Names that `gate.uncertainty` may take; None for any.
+
+    Attributes
+    ----------
+    position
+        The next journal position to fold.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        read_back: Callable[[int], LabelEntry | None],
+        known_uncertainties: frozenset[str] | None = None,
+    ) -> None:
+        self._config = config
+        self._read_back = read_back
+        self._known_uncertainties = known_uncertainties
+        self._state = LabelState(config)
+        # Chain hashes of the records decided here and not confirmed, in order.
+        self._unconfirmed: deque[str] = deque()
+        self.position = 0
+
+    # ------------------------------------------------------------------ looking
+
+    @property
+    def settings(self) -> Settings:
+        """The run-time settings in force."""
+        return self._state.settings
+
+    @property
+    def lineage(self) -> ModelEntry | None:
+        """The model record in force; None on an empty journal."""
+        return self._state.lineage
+
+    @property
+    def chain(self) -> str:
+        """Chain hash of the last record, decided or folded."""
+        return self._state.chain
+
+    @property
+    def queries_end(self) -> dict[int, int]:
+        """Partition of queries → the offset after the last record seen; 0 before the first."""
+        return self._state.queries_end
+
+    @property
+    def pending_count(self) -> int:
+        """How many queries are pending."""
+        return len(self._state.pending)
+
+    @property
+    def closed_count(self) -> int:
+        """How many events that are not pending are remembered."""
+        return len(self._state.closed)
+
+    @property
+    def skipped_count(self) -> int:
+        """How many journal records could not be applied."""
+        return self._state.skipped_count
+
+    def pending_by_partition(self) -> dict[int, int]:
+        """Return how many queries are pending in each partition that ever had one."""
+        pending = self._state.pending
+        return {partition: pending.count(partition) for partition in pending.partitions()}
+
+    def oldest_pending(self, partition: int) -> OldestPending | None:
+        """Return the oldest pending query of a partition; without one, all of it is done."""
+        oldest = self._state.pending.oldest(partition)
+        return None if oldest is None else OldestPending(oldest.base_ms, oldest.place.offset)
+
+    def open_queries(self, limit: int) -> list[OpenQuery]:
+        """Return up to `limit` pending queries, most urgent first. Reads them all: for people."""
+        return [self._opened(pending) for pending in self._state.pending.most_urgent(limit)]
+
+    def open_query(self, event_id: str) -> OpenQuery | None:
+        """Return the pending query of one event."""
+        pending = self._state.pending.get(event_id)
+        return None if pending is None else self._opened(pending)
+
+    def _opened(self, pending: PendingQuery) -> OpenQuery:
+        ballot = self._state.ballot(pending)
+        return OpenQuery(
+            query=pending.query(),
+            place=pending.place,
+            asked_ms=pending.base_ms,
+            votes=ballot.votes(),
+            votes_wanted=ballot.wanted or pending.votes_wanted,
+            passed_by=ballot.passed_by(),
+        )
+
+    def fingerprint(self) -> str:
+        """Return a hash of the state, equal for equal folds. Reads everything: for tests."""
+        return self._state.fingerprint()
+
+    # ------------------------------------------------------------------ folding
+
+    def begin_queries(self, partition: int, offset: int) -> None:
+        """Say that all query records below `offset` are closed; before the journal is folded."""
+        self._state.queries_end[partition] = offset
+
+    def apply(self, record: JournalRecord, position: int) -> None:
+        """Fold a record that another process, or an earlier life, journaled at `position`."""
+        assert not self._unconfirmed, "confirm what was decided before folding what others decided"
+        self._state.fold(record, position)
+        self.position = position + 1
+
+    def confirm(self, record: JournalRecord, position: int) -> None:
+        """Take note that a record decided here lies in the journal at `position`.
+
+        Raises
+        ------
+        Ambiguous
+            When it is not the next of our own: the journal has another writer.
+        """
+        if not self._unconfirmed or self._unconfirmed[0] != record.chain:
+            raise Ambiguous(f"journal position {position}: a {record.kind} record is not ours")
+        self._unconfirmed.popleft()
+        self._state.locate(record, position)
+        self.position = position + 1
+
+    def add_query(
+        self, query: Query, *, place: Source, timestamp_ms: int, now_ms: int
+    ) -> list[JournalRecord]:
+        """Take in the query record at `place`; a repeated event's record is closed at once.
+
+        It counts as asked at the log's `timestamp_ms`, clipped to [the journal's first record or
+        the latest such time in its partition, `now_ms`].
+        """
+        if not self._state.see(query, place=place, timestamp_ms=timestamp_ms, now_ms=now_ms):
+            return []
+        repeated = closed_entry(
+            query.event_id, "repeated", place=place, closes=query.source, now_ms=now_ms
+        )
+        return self._decided([repeated])
+
+    def _decided(self, records: Iterable[JournalRecord]) -> list[JournalRecord]:
+        """Chain and fold what was decided, in order."""
+        linked: list[JournalRecord] = []
+        for record in records:
+            assert len(self._unconfirmed) < UNCONFIRMED_MAX, "commit and confirm what was decided"
+            linked.append(chained(record, self._state.chain))
+            self._state.fold(linked[-1], UNLOCATED)
+            self._unconfirmed.append(linked[-1].chain)
+        return linked
+
+    # ------------------------------------------------------------------ labels
+
+    def ready(self, label: Label, *, now_ms: int) -> bool:
+        """Whether `on_label` can decide now.
+
+        It can't when the label bears on a label record whose journal position is not known yet:
+        commit, `confirm`, and it can.
+        """
+        return self._invalid(label) is not None or self._located(self._heard(label, now_ms))
+
+    def on_label(self, label: Label, *, source: Source, now_ms: int) -> Resolution:
+        """Decide what becomes of the label that lies at `source` in the labels topic."""
+        invalid = self._invalid(label)
+        if invalid is not None:
+            return Resolution(outcome_of(label, "invalid", invalid, source), ())
+        heard = self._heard(label, now_ms)
+        assert self._located(heard), "commit and confirm first: ask `ready`"
+        first = None
+        if heard.closed is not None and needs_first(heard):
+            first = self._read_back(heard.closed.position)
+        ruling = rule(heard, self._config.labels, first)
+        outcome = outcome_of(label, ruling.outcome, ruling.reason, source)
+        return Resolution(outcome, tuple(self._decided(ruling.records)))
+
+    def _invalid(self, label: Label) -> str | None:
+        if not label.annotator:
+            return f"annotator: {label.annotator!r}: every label names its annotator"
+        classes = self._config.labels.classes
+        if label.kind == "label" and classes is not None and label.label not in classes:
+            return f"label: {label.label!r}: not one of labels.classes ({', '.join(classes)})"
+        return None
+
+    @staticmethod
+    def _located(heard: Heard) -> bool:
+        closed = heard.closed
+        return closed is None or closed.position != UNLOCATED or not needs_first(heard)
+
+    def _heard(self, label: Label, now_ms: int) -> Heard:
+        """Find the cell of the table for a valid label."""
+        annotator = label.annotator or ""
+        state = self._state
+        pending = state.pending.get(label.event_id)
+        ballot = closed = known = final = None
+        if pending is not None:
+            ballot = state.ballot(pending)
+            voice = ballot.voices.get(annotator)
+            known = voice.revision if voice is not None and voice.label is not None else None
+        else:
+            closed = state.closed.get(label.event_id)
+        if closed is not None:
+            known = closed.known(annotator)
+            final = closed.revision if closed.state == "labelled" else None
+        said = said_of(label.kind, label.revision, known=known, final=final)
+        return Heard(
+            label=label,
+            annotator=annotator,
+            action=action_of(self._row(label, pending, closed, now_ms), said),
+            pending=pending,
+            ballot=ballot,
+            closed=closed,
+            now_ms=now_ms,
+        )
+
+    def _row(
+        self,
+        label: Label,
+        pending: PendingQuery | None,
+        closed: ClosedQuery | None,
+        now_ms: int,
+    ) -> State:
+        if pending is not None:
+            many = self._state.votes_wanted(pending) > 1
+            return State.MANY_WANTED if many else State.ONE_WANTED
+        if closed is None or closed.state == "volunteered":
+            return State.UNKNOWN if label.features is None else State.NEVER_ASKED
+        if now_ms - closed.at_ms > self._config.labels.revise_within:
+            return State.OLD
+        return State.LABELLED if closed.state == "labelled" else State.CLOSED
+
+    # ------------------------------------------------------------------ the clock
+
+    def tick(self, now_ms: int) -> list[JournalRecord]:
+        """Close queries that nobody answered in time, at most `EXPIRED_PER_TICK_MAX` a call."""
+        records: list[JournalRecord] = []
+        pending = self._state.pending
+        for partition in pending.partitions():
+            oldest = pending.oldest(partition)
+            while oldest is not None and len(records) < EXPIRED_PER_TICK_MAX:
+                if now_ms - oldest.base_ms < self._config.labels.expire_after:
+                    break
+                expired = closed_entry(
+                    oldest.event_id,
+                    "expired",
+                    place=oldest.place,
+                    closes=oldest.source,
+                    now_ms=now_ms,
+                )
+                records += self._decided([expired])
+                oldest = pending.oldest(partition)
+        return records
+
+    # ------------------------------------------------------------------ proposals
+
+    def start(self, *, now_ms: int) -> list[JournalRecord]:
+        """Journal what has to stand there before the first decision.
+
+        On an empty journal the lineage and the configured settings; later the division of the
+        budget, when partitions or votes were changed in the configuration; else nothing.
+        """
+        if self.lineage is None:
+            return self._decided(first_entries(self._config, chain=self.chain, now_ms=now_ms))
+        return self._decided(division_entries(self._config, self.settings, now_ms=now_ms))
+
+    def on_control(self, proposal: ControlProposal, *, now_ms: int) -> ProposalResult:
+        """Judge what an operator proposes; a proposal that came before changes nothing."""
+        if (proposal.proposal_id,) in self._state.proposals:
+            return ProposalResult()
+        problem = self._problem(proposal)
+        if problem is not None:
+            return ProposalResult(problem=problem)
+        record: JournalRecord
+        match proposal.kind:
+            case "control":
+                record = control_entry(proposal, now_ms=now_ms)
+            case "model":
+                record = model_entry(proposal, chain=self.chain, now_ms=now_ms)
+            case "seed":
+                record = seed_entry(proposal, now_ms=now_ms)
+                if (record.event_id, record.label) in self._state.seeds:
+                    return ProposalResult()
+        return ProposalResult(records=tuple(self._decided([record])))
+
+    def _problem(self, proposal: ControlProposal) -> str | None:
+        match proposal.kind:
+            case "control":
+                known = self._known_uncertainties
+                return control_problem(self.settings, proposal.patch, known)
+            case "model":
+                return model_problem(proposal)
+            case "seed":
+                return seed_problem(proposal, self._config.labels.classes)
+
+    def on_statistics(self, proposal: StatisticsProposal, *, now_ms: int) -> list[JournalRecord]:
+        """Merge what a scorer measured; return the record when there is enough for one."""
+        merger = self._state.statistics
+        merger.merge(proposal)
+        due = merger.due(partitions=self.settings.partitions, now_ms=now_ms)
+        return [] if due is None else self._decided([due])
+
+    # ------------------------------------------------------------------ carrying on elsewhere
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state, live: pickle or copy it before going on."""
+        return {
+            "state": self._state,
+            "unconfirmed": self._unconfirmed,
+            "position": self.position,
+        }
+
+    def restore(self, dumped: dict[str, Any]) -> None:
+        """Go on from what `dump` returned, under the same configuration."""
+        self._state = dumped["state"]
+        self._unconfirmed = dumped["unconfirmed"]
+        self.position = dumped["position"]

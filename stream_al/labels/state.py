@@ -1,0 +1,280 @@
+"""The resolver's state: a fold over the journal and the query records, and nothing else.
+
+`fold` takes every journal record, `see` every query record; nothing else changes it. A rebuild
+folds the journal first and then reads the queries: a query that the journal closed already is
+recognised by its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from hashlib import blake2b
+from typing import Any, assert_never
+
+from pydantic import ValidationError
+
+from stream_al.config import Config
+from stream_al.labels.closed import UNLOCATED, ClosedQuery, ClosedTable, Voices, voices_with
+from stream_al.labels.pending import PendingQuery, PendingTable
+from stream_al.labels.proposals import (
+    PROPOSALS_REMEMBERED_MAX,
+    SEEDS_REMEMBERED_MAX,
+    Remembered,
+)
+from stream_al.labels.statistics import StatisticsMerger
+from stream_al.labels.votes import Ballot
+from stream_al.messages import (
+    CHAIN_START,
+    ClosedEntry,
+    ControlEntry,
+    DigestEntry,
+    JournalRecord,
+    LabelEntry,
+    ModelEntry,
+    Query,
+    RetractionEntry,
+    SeedEntry,
+    Settings,
+    Source,
+    StatisticsEntry,
+    VolunteeredEntry,
+    VoteEntry,
+)
+
+EventEntry = LabelEntry | VoteEntry | ClosedEntry | RetractionEntry | VolunteeredEntry
+
+
+class LabelState:
+    """What is known of queries, labels and settings.
+
+    Attributes
+    ----------
+    settings
+        The run-time settings in force; the configured ones before the first control record.
+    lineage
+        The last `model` record; None on an empty journal.
+    chain
+        Chain hash of the last record folded.
+    first_at_ms
+        Time of the first record folded; no query counts as asked before it.
+    pending
+        Queries that were seen and not closed; at most one an event.
+    closed
+        What is remembered of other events; bounded by `labels.closed_max`.
+    ballots
+        Place of a query that is not closed → what annotators said about it. An event that nobody
+        said anything about has none.
+    queries_end
+        Partition of queries → the offset after the last query record seen.
+    closed_ahead
+        Places that the journal closed before their query record was seen, which happens in a
+        rebuild only: at most the query records between `queries_end` and their topic's end.
+    seeds, proposals
+        What was taught and proposed already; bounded.
+    statistics
+        Merged statistics of the events' numbers.
+    skipped_count
+        Control records that could not be applied; every worker skips them in the same way.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.settings: Settings = config.settings()
+        self.lineage: ModelEntry | None = None
+        self.chain = CHAIN_START
+        self.first_at_ms: int | None = None
+        self.pending = PendingTable()
+        self.closed = ClosedTable(config.labels.closed_max, config.labels.revise_within)
+        self.ballots: dict[tuple[int, int], Ballot] = {}
+        self.queries_end: defaultdict[int, int] = defaultdict(int)
+        self.closed_ahead: defaultdict[int, set[int]] = defaultdict(set)
+        self.seeds = Remembered(SEEDS_REMEMBERED_MAX)
+        self.proposals = Remembered(PROPOSALS_REMEMBERED_MAX)
+        self.statistics = StatisticsMerger()
+        self.skipped_count = 0
+
+    # ------------------------------------------------------------------ looking
+
+    def ballot(self, pending: PendingQuery) -> Ballot:
+        """Return what was said about a pending query; a new, empty one is not kept."""
+        place = pending.place
+        return self.ballots.get((place.partition, place.offset)) or Ballot()
+
+    def votes_wanted(self, pending: PendingQuery) -> int:
+        """Return how many votes a pending query wants by now."""
+        return self.ballot(pending).wanted or pending.votes_wanted
+
+    # ------------------------------------------------------------------ folding
+
+    def see(self, query: Query, *, place: Source, timestamp_ms: int, now_ms: int) -> bool:
+        """Take in a query record; return whether it repeats an event and has to be closed.
+
+        A record that was seen before, or that the journal closed already, changes nothing.
+        """
+        partition, offset = place.partition, place.offset
+        if offset < self.queries_end[partition]:
+            return False
+        self.queries_end[partition] = offset + 1
+        if offset in self.closed_ahead[partition]:
+            self.closed_ahead[partition].discard(offset)
+            return False
+        known = self.closed.get(query.event_id)
+        volunteered = known is not None and known.state == "volunteered"
+        if self.pending.get(query.event_id) is not None or (known is not None and not volunteered):
+            return True
+        floor_ms = timestamp_ms if self.first_at_ms is None else self.first_at_ms
+        self.pending.add(
+            query, place=place, timestamp_ms=timestamp_ms, now_ms=now_ms, floor_ms=floor_ms
+        )
+        return False
+
+    def fold(self, record: JournalRecord, position: int) -> None:
+        """Take in a journal record; `UNLOCATED` for one that is not committed yet."""
+        self.chain = record.chain
+        if self.first_at_ms is None:
+            self.first_at_ms = record.at_ms
+        match record:
+            case (
+                LabelEntry() | VoteEntry() | ClosedEntry() | RetractionEntry() | VolunteeredEntry()
+            ):
+                self._fold_event(record, position)
+            case ControlEntry():
+                self._fold_control(record)
+            case SeedEntry():
+                self.seeds.add((record.event_id, record.label))
+            case StatisticsEntry():
+                self.statistics.fold(record)
+            case ModelEntry():
+                self.lineage = record
+                self._remember_proposal(record.proposal_id)
+            case DigestEntry():
+                pass
+            case _:
+                assert_never(record)
+
+    def _fold_event(self, record: EventEntry, position: int) -> None:
+        match record:
+            case LabelEntry():
+                self._fold_label(record, position)
+            case VoteEntry():
+                self._fold_vote(record)
+            case ClosedEntry():
+                self._fold_closed(record)
+            case RetractionEntry():
+                self._fold_retraction(record)
+            case VolunteeredEntry():
+                self._fold_volunteered(record)
+            case _:
+                assert_never(record)
+
+    def locate(self, record: JournalRecord, position: int) -> None:
+        """Give a record that was folded as `UNLOCATED` its place."""
+        if not isinstance(record, LabelEntry):
+            return
+        closed = self.closed.get(record.event_id)
+        if closed is not None and closed.position == UNLOCATED:
+            closed.position = position
+
+    def _fold_label(self, entry: LabelEntry, position: int) -> None:
+        old = self.closed.get(entry.event_id)
+        voices: Voices = () if old is None or entry.overturns is None else old.voices
+        at_ms = entry.at_ms if old is None or entry.overturns is None else old.at_ms
+        for vote in entry.votes:
+            voices = voices_with(voices, vote.annotator, vote.revision)
+        if entry.closes is not None:
+            self._close(entry.event_id, entry.asked.query)
+        closed = ClosedQuery("labelled", entry.label, entry.revision, voices, position, at_ms)
+        self.closed.put(entry.event_id, closed)
+        self.closed.forget(entry.at_ms)
+
+    def _fold_vote(self, entry: VoteEntry) -> None:
+        closed = self.closed.get(entry.event_id)
+        if closed is not None and closed.state == "labelled":
+            closed.voices = voices_with(closed.voices, entry.annotator, entry.revision)
+            return
+        place = (entry.query.partition, entry.query.offset)
+        self.ballots.setdefault(place, Ballot()).take(entry)
+
+    def _fold_closed(self, entry: ClosedEntry) -> None:
+        ballot = self._close(entry.event_id, entry.query)
+        if entry.reason == "repeated":
+            return
+        voices: Voices = ()
+        for annotator, voice in ballot.voices.items():
+            voices = voices_with(voices, annotator, voice.revision)
+        closed = ClosedQuery("closed", None, 0, voices, UNLOCATED, entry.at_ms)
+        self.closed.put(entry.event_id, closed)
+        self.closed.forget(entry.at_ms)
+
+    def _close(self, event_id: str, place: Source) -> Ballot:
+        if place.offset >= self.queries_end[place.partition]:
+            self.closed_ahead[place.partition].add(place.offset)
+        self.pending.close(event_id, place)
+        return self.ballots.pop((place.partition, place.offset), None) or Ballot()
+
+    def _fold_retraction(self, entry: RetractionEntry) -> None:
+        closed = self.closed.get(entry.event_id)
+        if closed is not None:
+            closed.label = None
+            closed.revision = entry.revision
+            closed.voices = voices_with(closed.voices, entry.annotator, entry.revision)
+
+    def _fold_volunteered(self, entry: VolunteeredEntry) -> None:
+        old = self.closed.get(entry.event_id)
+        voices = voices_with(() if old is None else old.voices, entry.annotator, entry.revision)
+        if old is not None and old.state == "closed":
+            old.voices = voices
+            return
+        closed = ClosedQuery(
+            "volunteered", entry.label, entry.revision, voices, UNLOCATED, entry.at_ms
+        )
+        self.closed.put(entry.event_id, closed)
+        self.closed.forget(entry.at_ms)
+
+    def _fold_control(self, entry: ControlEntry) -> None:
+        self._remember_proposal(entry.proposal_id)
+        try:
+            self.settings = self.settings.patched(entry.patch)
+        except ValidationError:
+            self.skipped_count += 1
+
+    def _remember_proposal(self, proposal_id: str | None) -> None:
+        if proposal_id is not None:
+            self.proposals.add((proposal_id,))
+
+    # ------------------------------------------------------------------ comparing
+
+    def fingerprint(self) -> str:
+        """Return a hash of the state, equal for equal folds. Reads everything: for tests."""
+        text = json.dumps(self._described(), sort_keys=True, default=str)
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def _described(self) -> list[Any]:
+        pending = [
+            (one.event_id, one.words, one.facts.hex())
+            for one in sorted(self.pending, key=lambda one: one.event_id)
+        ]
+        closed = [
+            (event_id, one.state, one.label, one.revision, one.voices, one.position, one.at_ms)
+            for event_id, one in self.closed.items()
+        ]
+        ballots = [
+            (place, ballot.wanted, [(name, str(voice)) for name, voice in ballot.voices.items()])
+            for place, ballot in sorted(self.ballots.items())
+        ]
+        settings = self.settings.model_dump(mode="json")
+        lineage = None if self.lineage is None else self.lineage.chain
+        statistics = (self.statistics.journaled_count, sorted(self.statistics.knots.items()))
+        ends = sorted((partition, end) for partition, end in self.queries_end.items() if end)
+        return [
+            self.chain,
+            pending,
+            closed,
+            ballots,
+            settings,
+            lineage,
+            statistics,
+            ends,
+            len(self.seeds),
+            len(self.proposals),
+        ]

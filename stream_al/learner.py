@@ -1,0 +1,270 @@
+"""`ActiveLearner`: the engine and the resolver of the workers, joined by a journal in memory.
+
+For embedding in a Python service: no broker, no file, no thread. It is the one module of the
+library that reads a clock, and only where the caller gives no time. Not thread-safe: one thread, or
+one lock around it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time  # noqa: TID251 - see above
+from collections import OrderedDict
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+from stream_al.config import Config
+from stream_al.engine import Decision, Engine
+from stream_al.errors import ConfigurationError
+from stream_al.gate import known_uncertainties
+from stream_al.labels import Resolver
+from stream_al.messages import (
+    ControlProposal,
+    Event,
+    JournalRecord,
+    Label,
+    LabelEntry,
+    Outcome,
+    Query,
+    Source,
+)
+from stream_al.quality import QualitySummary
+
+PARTITION = 0
+JOURNAL_LABELS_MAX = 10_000
+"""Label records kept for overturning; an older label can't be revised any more."""
+TICK_EVERY_MS = 1_000
+
+
+class ActiveLearner:
+    """Predicts events, asks about a few, learns from the labels; all in memory.
+
+    Parameters
+    ----------
+    config
+        `topics.partitions` does not matter here: there is one partition.
+    secret
+        Key of the gate's thresholds. Who knows it and the model can predict what is asked about:
+        give one of your own outside of experiments. The default comes from `config.model.seed`.
+
+    Examples
+    --------
+    >>> learner = ActiveLearner(Config())
+    >>> decision = learner.score(Event(event_id="p-1", features={"text": "free money"}), now_ms=0)
+    >>> decision.prediction.label, decision.prediction.uncertainty
+    (None, 1.0)
+    >>> label = Label(event_id="p-1", label="spam", annotator="a7")
+    >>> learner.label(label, now_ms=1).outcome in ("applied", "unknown")
+    True
+    """
+
+    def __init__(self, config: Config | None = None, *, secret: bytes | None = None) -> None:
+        given = config or Config()
+        topics = given.topics.model_copy(update={"partitions": 1})
+        config = given.model_copy(update={"topics": topics})
+        if secret is None:
+            secret = blake2b(b"stream-al demo %d" % config.model.seed, digest_size=32).digest()
+        self._engine = Engine(config, secret=secret)
+        self._engine.open_partition(PARTITION)
+        self._labels: OrderedDict[int, LabelEntry] = OrderedDict()
+        self._resolver = self._new_resolver(config)
+        self._events = 0
+        self._queries = 0
+        self._received = 0
+        self._ticked_ms: int | None = None
+
+    def _new_resolver(self, config: Config) -> Resolver:
+        return Resolver(
+            config, read_back=self._labels.get, known_uncertainties=frozenset(known_uncertainties())
+        )
+
+    # ------------------------------------------------------------------ the loop
+
+    def score(self, event: Event, *, now_ms: int | None = None) -> Decision:
+        """Predict `event` at once, and decide whether to ask about it.
+
+        Parameters
+        ----------
+        event
+            Features may hold numbers, booleans, texts, categories and vectors, in any mix.
+        now_ms
+            Time in ms since 1970; the machine's clock when left out.
+
+        Raises
+        ------
+        InvalidInput
+            When the features can't be used; nothing has changed then.
+        """
+        now_ms = self._now(now_ms)
+        self._tick(now_ms)
+        source = Source(partition=PARTITION, offset=self._events)
+        decision = self._engine.score(
+            event, source=source, at_ms=now_ms, oldest_open_ms=self._oldest_open_ms(now_ms)
+        )
+        self._events += 1
+        if decision.query is not None:
+            self._ask(decision.query, now_ms)
+        statistics = None
+        if self._engine.model.wants_statistics:
+            statistics = self._engine.take_statistics(PARTITION)
+        if statistics is not None:
+            self._fold(self._resolver.on_statistics(statistics, now_ms=now_ms))
+        return decision
+
+    def label(self, label: Label, *, now_ms: int | None = None) -> Outcome:
+        """Give an annotator's label; return what became of it."""
+        now_ms = self._now(now_ms)
+        self._tick(now_ms)
+        if label.features is not None:
+            cleaned = self._engine.model.clean(label.features)
+            label = label.model_copy(update={"features": cleaned})
+        source = Source(partition=PARTITION, offset=self._received)
+        self._received += 1
+        resolution = self._resolver.on_label(label, source=source, now_ms=now_ms)
+        self._fold(resolution.records)
+        return resolution.outcome
+
+    # ------------------------------------------------------------------ operation
+
+    def set_budget(
+        self,
+        *,
+        share: float | None = None,
+        per_hour: float | None = None,
+        open: int | None = None,  # noqa: A002 - the budget's own name
+        actor: str,
+        reason: str,
+        now_ms: int | None = None,
+    ) -> None:
+        """Turn the labelling budget; what is left out stays. In force for the next event.
+
+        Raises
+        ------
+        ConfigurationError
+            When a value is out of range; nothing has changed then.
+        """
+        given = {"share": share, "per_hour": per_hour, "open": open}
+        budget = {name: value for name, value in given.items() if value is not None}
+        self.control({"gate": {"budget": budget}}, actor=actor, reason=reason, now_ms=now_ms)
+
+    def control(
+        self, patch: dict[str, Any], *, actor: str, reason: str, now_ms: int | None = None
+    ) -> None:
+        """Change run-time settings: `{"modes": {"paused": True}}`, `{"gate": {...}}`.
+
+        Raises
+        ------
+        ConfigurationError
+            When the patch names an unknown setting or a value out of range.
+        """
+        now_ms = self._now(now_ms)
+        self._start(now_ms)
+        proposal = ControlProposal(
+            proposal_id=f"control-{self._engine.version}", actor=actor, reason=reason, patch=patch
+        )
+        result = self._resolver.on_control(proposal, now_ms=now_ms)
+        if result.problem is not None:
+            raise ConfigurationError(result.problem)
+        self._fold(result.records)
+
+    def seed(self, examples: Iterable[tuple[Event, str]], *, now_ms: int | None = None) -> int:
+        """Teach labelled history; return how many examples were new. It estimates nothing."""
+        now_ms = self._now(now_ms)
+        self._start(now_ms)
+        taught = 0
+        for event, label in examples:
+            proposal = ControlProposal(
+                kind="seed",
+                proposal_id=f"seed-{self._engine.version}",
+                actor="seed",
+                event_id=event.event_id,
+                label=label,
+                features=self._engine.model.clean(event.features),
+            )
+            result = self._resolver.on_control(proposal, now_ms=now_ms)
+            if result.problem is not None:
+                raise ConfigurationError(result.problem)
+            taught += len(result.records)
+            self._fold(result.records)
+        return taught
+
+    def queries(self, limit: int = 100) -> list[Query]:
+        """Return open queries, most urgent first."""
+        return [pending.query for pending in self._resolver.open_queries(limit)]
+
+    @property
+    def quality(self) -> QualitySummary:
+        """What the labels say about the model: prequential scores, estimates with intervals."""
+        return self._engine.quality.summary()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, to look at; change it through this class only."""
+        return self._engine
+
+    @property
+    def pending_count(self) -> int:
+        """How many queries wait for labels."""
+        return self._resolver.pending_count
+
+    # ------------------------------------------------------------------ state
+
+    def dump(self) -> bytes:
+        """Return the whole state. It is a pickle: `load` only what you wrote yourself."""
+        state = {
+            "engine": self._engine.dump(),
+            "resolver": self._resolver.dump(),
+            "labels": self._labels,
+            "counts": (self._events, self._queries, self._received, self._ticked_ms),
+        }
+        return pickle.dumps(state)
+
+    @classmethod
+    def load(cls, state: bytes) -> ActiveLearner:
+        """Return the learner that `dump` wrote; its future is identical."""
+        parts = pickle.loads(state)  # noqa: S301 - documented: own, trusted bytes only
+        engine = Engine.load(parts["engine"])
+        learner = cls(engine.config)
+        learner._engine = engine
+        learner._labels.update(parts["labels"])
+        learner._resolver.restore(parts["resolver"])
+        learner._events, learner._queries, learner._received, learner._ticked_ms = parts["counts"]
+        return learner
+
+    # ------------------------------------------------------------------ the journal in memory
+
+    def _fold(self, records: Iterable[JournalRecord]) -> None:
+        for record in records:
+            position = self._engine.version
+            self._engine.apply(record, position)
+            if isinstance(record, LabelEntry):
+                self._labels[position] = record
+                if len(self._labels) > JOURNAL_LABELS_MAX:
+                    self._labels.popitem(last=False)
+            self._resolver.confirm(record, position)
+
+    def _ask(self, query: Query, now_ms: int) -> None:
+        place = Source(partition=PARTITION, offset=self._queries)
+        self._queries += 1
+        self._fold(self._resolver.add_query(query, place=place, timestamp_ms=now_ms, now_ms=now_ms))
+
+    def _start(self, now_ms: int) -> None:
+        if self._engine.lineage is None:
+            self._fold(self._resolver.start(now_ms=now_ms))
+
+    def _tick(self, now_ms: int) -> None:
+        self._start(now_ms)
+        if self._ticked_ms is None or abs(now_ms - self._ticked_ms) >= TICK_EVERY_MS:
+            self._ticked_ms = now_ms
+            self._fold(self._resolver.tick(now_ms))
+
+    def _oldest_open_ms(self, now_ms: int) -> int | None:
+        if self._engine.settings.gate.back_pressure is None:
+            return None
+        oldest = self._resolver.oldest_pending(PARTITION)
+        return None if oldest is None else max(0, now_ms - oldest.asked_ms)
+
+    @staticmethod
+    def _now(now_ms: int | None) -> int:
+        return time.time_ns() // 1_000_000 if now_ms is None else now_ms

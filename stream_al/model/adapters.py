@@ -1,0 +1,96 @@
+"""River classifiers behind a bounded, flat view of an event.
+
+Presets see numbers only: categories one-hot, words and category values hashed into buckets, vectors
+entry by entry. Models of a factory keep their strings, for they may extract features themselves.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from zlib import crc32
+
+from stream_al.model.encoder import tokens_of
+
+COLUMNS_MAX = 8_192
+BUCKETS = 1_024
+
+
+class Bounded:
+    """A River model that sees learnt columns only: a prediction never makes it grow.
+
+    Attributes
+    ----------
+    columns
+        Learnt, at most 8,192; later ones are missing features.
+    model
+        Anything with `predict_proba_one` and `learn_one`.
+    """
+
+    def __init__(self, model: Any, types: Mapping[str, str], *, strings: bool) -> None:
+        self.model = model
+        self.columns: dict[str, None] = {}
+        self._types = dict(types)
+        self._strings = strings
+
+    def predict_proba_one(self, x: dict[str, Any]) -> dict[Any, float]:
+        """Return what the model says, not yet normalised."""
+        columns = self.columns
+        flat = self._flat(x)
+        found: dict[Any, float] = self.model.predict_proba_one(
+            {name: value for name, value in flat.items() if name in columns}
+        )
+        return found
+
+    def learn_one(self, x: dict[str, Any], y: str) -> None:
+        """Learn one label."""
+        columns, flat = self.columns, self._flat(x)
+        for name in flat:
+            if name not in columns and len(columns) < COLUMNS_MAX:
+                columns[name] = None
+        self.model.learn_one({name: flat[name] for name in flat if name in columns}, y)
+
+    def _flat(self, x: dict[str, Any]) -> dict[str, Any]:
+        if self._strings:
+            return with_entries(x)
+        return flattened(x, self._types)
+
+
+def with_entries(x: Mapping[str, Any]) -> dict[str, Any]:
+    """Return features with each vector entry by entry, everything else as it is.
+
+    Examples
+    --------
+    >>> with_entries({"text": "a b", "vector": [0.5, 1.0]})
+    {'text': 'a b', 'vector_0': 0.5, 'vector_1': 1.0}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in x.items():
+        if isinstance(value, list):
+            flat |= {f"{name}_{index}": entry for index, entry in enumerate(value)}
+        else:
+            flat[name] = value
+    return flat
+
+
+def flattened(x: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, float]:
+    """Return features as numbers: words counted in 1,024 buckets, category values one-hot in them.
+
+    Examples
+    --------
+    >>> flattened({"n": 2, "ok": True, "vector": [0.5]}, {})
+    {'n': 2, 'ok': True, 'vector_0': 0.5}
+    >>> flattened({"text": "free free"}, {})
+    {'text#456': 2}
+    """
+    flat: dict[str, float] = {}
+    for name, value in with_entries(x).items():
+        if not isinstance(value, str):
+            flat[name] = value
+        elif types.get(name, name) == "text":
+            words = Counter(crc32(token.encode()) % BUCKETS for token in tokens_of(value))
+            flat |= {f"{name}#{bucket}": count for bucket, count in words.items()}
+        else:
+            flat[f"{name}={crc32(value.encode()) % BUCKETS}"] = 1.0
+    return flat

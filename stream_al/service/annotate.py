@@ -1,0 +1,188 @@
+"""The terminal annotator: one query at a time, one key a label, undo, skip.
+
+A query on screen is claimed in the log, so nobody else sees it; a claim dies with its process.
+"""
+
+from __future__ import annotations
+
+import sys
+import termios
+import time
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+
+from stream_al.config import Config
+from stream_al.labels import OpenQuery
+from stream_al.messages import Label, LabelKind
+from stream_al.port import Log
+from stream_al.service.commands.people import append_label, await_outcome, predicted, shown
+from stream_al.service.rebuild import rebuild
+from stream_al.service.view import journal
+
+LOOKED_AT_MAX = 200
+IDLE_S = 0.5
+TEXT_CHARACTERS_MAX = 2_000
+CLASSES_MAX = 9
+LABEL_KEYS = "123456789"
+
+
+class Annotating:
+    """One person's session."""
+
+    def __init__(self, log: Log, config: Config, *, annotator: str, console: Console) -> None:
+        self._log = log
+        self._config = config
+        self._annotator = annotator
+        self._console = console
+        self._answered: dict[str, int] = {}
+        self._last: Label | None = None
+        self._classes: list[str] = list(config.labels.classes or ())
+
+    def run(self) -> None:
+        """Show queries until `q`."""
+        if not sys.stdin.isatty():
+            self._console.print("annotate needs a terminal; scripts use `stream-al label`")
+            return
+        with _single_keys():
+            while self._one():
+                pass
+        self._console.print(f"{len(self._answered)} answered; thank you")
+
+    def _one(self) -> bool:
+        """Show the most urgent query that nobody else sees; False when the person quits."""
+        resolver = rebuild(self._log, self._config, now_ms=_now_ms())
+        self._learn_classes()
+        for opened in resolver.open_queries(LOOKED_AT_MAX):
+            voices = {vote.annotator for vote in opened.votes} | set(opened.passed_by)
+            event_id = opened.query.event_id
+            if self._annotator in voices or event_id in self._answered:
+                continue
+            claim = self._log.claim(f"query/{event_id}")
+            if claim is None:
+                continue
+            with claim:
+                return self._ask(opened)
+        self._console.print("nothing open; waiting (q quits)", end="\r")
+        return _key(IDLE_S) != "q"
+
+    def _learn_classes(self) -> None:
+        if self._config.labels.classes is None:
+            for _, entry in journal(self._log, self._config):
+                label = getattr(entry, "label", None)
+                if isinstance(label, str) and label not in self._classes:
+                    self._classes.append(label)
+
+    def _ask(self, opened: OpenQuery) -> bool:
+        query = opened.query
+        classes = list(dict.fromkeys([*self._classes, *query.probabilities]))[:CLASSES_MAX]
+        keys = "   ".join(f"[{key}] {name}" for key, name in zip(LABEL_KEYS, classes, strict=False))
+        why = f"{query.reason}, asked with probability {query.propensity:.3f}"
+        body = Text(shown(query, TEXT_CHARACTERS_MAX))
+        below = f"predicted {predicted(query)}  ·  {why}  ·  {len(opened.votes)} votes so far"
+        self._console.print(
+            Panel(body, title=Text(query.event_id), subtitle=Text(below), title_align="left")
+        )
+        self._console.print(
+            Text(f"{keys}   [n] new class   [s] skip   [u] unsure   [z] undo   [q] quit")
+        )
+        started = time.monotonic()
+        while True:
+            key = _key(None)
+            if key == "q":
+                return False
+            if key == "z":
+                self._undo()
+                continue
+            said = self._said(key, classes)
+            if said is not None:
+                self._send(query.event_id, *said, lead_time_s=time.monotonic() - started)
+                return True
+
+    def _said(self, key: str, classes: list[str]) -> tuple[LabelKind, str | None] | None:
+        if key == "s":
+            return "skip", None
+        if key == "u":
+            return "unsure", None
+        if key == "n" and self._config.labels.classes is None:
+            name = self._new_class()
+            return ("label", name) if name else None
+        if key in LABEL_KEYS and LABEL_KEYS.index(key) < len(classes):
+            return "label", classes[LABEL_KEYS.index(key)]
+        return None
+
+    def _new_class(self) -> str:
+        self._console.print("name of the new class, then Enter: ", end="")
+        name = ""
+        while (key := _key(None)) not in {"\r", "\n"}:
+            name = name[:-1] if key in {"\x7f", "\b"} else name + key
+            self._console.print(f"\rname of the new class, then Enter: {name} ", end="",
+                                markup=False)  # fmt: skip
+        self._console.print()
+        return name.strip()
+
+    def _send(
+        self, event_id: str, kind: LabelKind, label: str | None, *, lead_time_s: float
+    ) -> None:
+        said = Label(
+            event_id=event_id,
+            kind=kind,
+            label=label,
+            annotator=self._annotator,
+            revision=self._answered.get(event_id, 0),
+            at_ms=_now_ms(),
+            lead_time_ms=round(lead_time_s * 1_000),
+            source="terminal",
+        )
+        outcome = await_outcome(
+            self._log, self._config, append_label(self._log, self._config, said)
+        )
+        became = outcome.outcome if outcome else "recorded, no worker has taken it yet"
+        self._console.print(Text(f"{event_id}: {label or kind}: {became}"))
+        self._answered[event_id] = said.revision
+        self._last = said
+
+    def _undo(self) -> None:
+        """Take the last label back; skips need none."""
+        last = self._last
+        if last is None or last.kind != "label":
+            self._console.print("nothing to undo")
+            return
+        revision = last.revision + 1
+        taken_back = last.model_copy(
+            update={"kind": "retract", "label": None, "revision": revision}
+        )
+        append_label(self._log, self._config, taken_back)
+        self._console.print(
+            Text(f"{last.event_id}: {last.label} taken back; "
+                 f"`stream-al label {last.event_id} LABEL --revision {revision + 1}` corrects it")
+        )  # fmt: skip
+        self._last = None
+
+
+@contextmanager
+def _single_keys() -> Iterator[None]:
+    """Give every key at once, and the terminal back as it was."""
+    descriptor = sys.stdin.fileno()
+    before = termios.tcgetattr(descriptor)
+    try:
+        tty.setcbreak(descriptor)
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def _key(timeout_s: float | None) -> str:
+    """Return the next key; an empty text when none came in time, `q` at the end of input."""
+    import select  # noqa: PLC0415
+
+    ready, _, _ = select.select([sys.stdin], [], [], timeout_s)
+    return (sys.stdin.read(1) or "q") if ready else ""
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,84 @@
+"""What the commands share: options, opening the log, output for people and for scripts."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stream_al.config import TOPIC_NAMES, Config
+from stream_al.errors import ConfigurationError
+from stream_al.port import Log
+from stream_al.service.settings import load_config
+from stream_al_connectors.opening import open_log
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", help="Configuration [default: stream-al.yaml, if there]."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; kept in the journal with your name.")]
+ActorOption = Annotated[
+    str | None, typer.Option(help="Who does it [default: user@host of this shell].")
+]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def now_ms() -> int:
+    """Return the wall clock in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def opened(config_file: Path | None, *, create: bool = False) -> Iterator[tuple[Config, Log]]:
+    """Give the configuration and its log, closed at the end."""
+    config = load_config(config_file)
+    log = open_log(config, create=create)
+    try:
+        yield config, log
+    finally:
+        log.close()
+
+
+def actor_or_default(actor: str | None) -> str:
+    """Return who acts: given, or the shell's user at this host."""
+    return actor or f"{getpass.getuser()}@{os.uname().nodename}"
+
+
+def new_proposal_id() -> str:
+    """Return a fresh id, by which a proposal and its journal record find each other."""
+    return uuid.uuid4().hex
+
+
+def topic_of(config: Config, name: str) -> str:
+    """Return the full name of a topic that people call by its short one.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no such topic.
+    """
+    short = name.replace("-", "_")
+    if short not in TOPIC_NAMES:
+        known = ", ".join(known.replace("_", "-") for known in TOPIC_NAMES)
+        raise ConfigurationError(f"TOPIC is {name!r}; the topics are {known}")
+    return config.topic(short)
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")

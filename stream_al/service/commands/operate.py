@@ -1,0 +1,299 @@
+"""What operators do: see the state, turn the budget, pause, seed, start another model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from stream_al.config import Config
+from stream_al.engine import EventReader
+from stream_al.errors import ConfigurationError, InvalidInput
+from stream_al.messages import ControlProposal, Event, Label, Settings
+from stream_al.port import Log
+from stream_al.service.commands.common import (
+    ActorOption,
+    ConfigOption,
+    JsonOption,
+    ReasonOption,
+    actor_or_default,
+    err,
+    new_proposal_id,
+    now_ms,
+    opened,
+    out,
+    print_json,
+)
+from stream_al.service.proposals import propose, propose_and_wait
+from stream_al.service.status import read_status, render_status
+from stream_al.service.view import JournalView, journal_view
+
+SEED_BATCH = 500
+
+budget_app = typer.Typer(
+    help="Show the labelling budget, or turn it while workers run.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+model_app = typer.Typer(
+    help="The model in force; `activate` starts another.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+
+MODES: dict[str, tuple[dict[str, bool], str]] = {
+    "pause": ({"paused": True}, "Ask nobody anything; go on predicting and learning."),
+    "shadow": ({"shadow": True}, "Decide on paper only: `would_query` instead of queries."),
+    "freeze": ({"frozen": True}, "Take labels and estimate, but do not learn from them."),
+    "resume": (
+        {"paused": False, "shadow": False, "frozen": False},
+        "Lift pause, shadow and freeze.",
+    ),
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(status)
+    app.add_typer(budget_app, name="budget")
+    for name, (patch, text) in MODES.items():
+        app.command(name, help=f"{text}\n\nExample: `stream-al {name} --reason incident`")(
+            _mode_command(patch)
+        )
+    app.command()(seed)
+    app.add_typer(model_app, name="model")
+
+
+def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Positions and lag, spend against budget, pending, latency, quality with intervals.
+
+    Example: `stream-al status`
+    """
+    with opened(config) as (settings, log):
+        found = read_status(log, settings, now_ms=now_ms())
+    if as_json:
+        print_json(found)
+    else:
+        render_status(found, out)
+
+
+@budget_app.callback()
+def budget(
+    context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Show the labelling budget, or turn it with `set`.
+
+    Example: `stream-al budget`, `stream-al budget set --share 0.02 --reason "night shift"`
+    """
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    with opened(config) as (settings, log):
+        view = journal_view(log, settings)
+    _show_budget(settings, view, as_json=as_json)
+
+
+def _show_budget(config: Config, view: JournalView, *, as_json: bool) -> None:
+    in_force, configured = view.settings.gate.budget, config.gate.budget
+    if as_json:
+        print_json(in_force.model_dump(mode="json"))
+        return
+    for name in type(in_force).model_fields:
+        value, file = getattr(in_force, name), getattr(configured, name)
+        differs = "" if value == file else f"   (the configuration says {file})"
+        out.print(f"{name:<9} {'off' if value is None else value}{differs}", markup=False)
+    if view.last_control is not None:
+        position, control = view.last_control
+        out.print(
+            f"last set at journal position {position} by {control.actor}: {control.reason}",
+            markup=False,
+        )
+
+
+@budget_app.command("set")
+def budget_set(
+    context: typer.Context,
+    share: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Queries per event.")
+    ] = None,
+    per_hour: Annotated[
+        str | None, typer.Option(help="Labels an hour over all partitions, or `off`.")
+    ] = None,
+    open_max: Annotated[
+        str | None, typer.Option("--open", help="Pending queries over all partitions, or `off`.")
+    ] = None,
+    from_config: Annotated[
+        bool, typer.Option("--from-config", help="Take all three from the configuration.")
+    ] = False,
+    reason: ReasonOption = "",
+    actor: ActorOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Turn the budget; in force in every worker within a second, recorded with actor and reason.
+
+    Example: `stream-al budget set --share 0.02 --reason "night shift"`
+    """
+    with opened(config or context.obj) as (settings, log):
+        patch: dict[str, Any] = {}
+        if from_config:
+            patch = settings.gate.budget.model_dump(mode="json")
+        if share is not None:
+            patch["share"] = share
+        if per_hour is not None:
+            patch["per_hour"] = _number_or_off("--per-hour", per_hour, float)
+        if open_max is not None:
+            patch["open"] = _number_or_off("--open", open_max, int)
+        if not patch:
+            raise ConfigurationError(
+                "budget set: nothing to set; give --share, --per-hour, --open or --from-config"
+            )
+        _control(log, settings, {"gate": {"budget": patch}}, actor=actor, reason=reason)
+
+
+def _number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:
+    if text == "off":
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigurationError(f"{option} is {text!r}; give a number, or off") from None
+
+
+def _mode_command(patch: dict[str, bool]) -> Any:
+    def command(
+        reason: ReasonOption = "", actor: ActorOption = None, config: ConfigOption = None
+    ) -> None:
+        with opened(config) as (settings, log):
+            _control(log, settings, {"modes": patch}, actor=actor, reason=reason)
+
+    return command
+
+
+def _control(
+    log: Log, config: Config, patch: dict[str, Any], *, actor: str | None, reason: str
+) -> None:
+    try:
+        Settings().patched(patch)
+    except ValidationError as error:
+        raise ConfigurationError(
+            *(
+                f"{'.'.join(map(str, found['loc']))} is {found['input']!r}: {found['msg']}"
+                for found in error.errors(include_url=False)
+            )
+        ) from None
+    proposal = ControlProposal(
+        proposal_id=new_proposal_id(),
+        actor=actor_or_default(actor),
+        reason=reason,
+        patch=patch,
+    )
+    _tell(propose_and_wait(log, config, proposal))
+
+
+def _tell(position: int | None) -> None:
+    if position is None:
+        err.print("recorded; no resolver took it yet, it comes into force when `run` is running")
+    else:
+        err.print(f"in force from journal position {position}")
+
+
+def seed(
+    file: Annotated[Path, typer.Argument(help="Lines of your events, each with its label.")],
+    label: Annotated[str, typer.Option(help="Name of the field that holds the label.")] = "label",
+    actor: ActorOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Teach labelled history: it teaches, it estimates nothing; twice the same teaches once.
+
+    Lines are events as in the configuration (or native ones) with one field more, the label.
+
+    Example: `stream-al seed history.jsonl --label verdict`
+    """
+    who = actor_or_default(actor)
+    with opened(config, create=True) as (settings, log):
+        proposals = _seeds(file, settings, label, who)
+        for start in range(0, len(proposals), SEED_BATCH):
+            propose(log, settings, proposals[start : start + SEED_BATCH])
+    err.print(f"proposed {len(proposals):,} labelled examples; a running resolver journals them")
+
+
+def _seeds(file: Path, config: Config, field: str, actor: str) -> list[ControlProposal]:
+    from pydantic_core import from_json  # noqa: PLC0415
+
+    reader = EventReader(config.events)
+    found: list[ControlProposal] = []
+    problems: list[str] = []
+    try:
+        lines = file.read_bytes().splitlines()
+    except OSError as error:
+        raise ConfigurationError(f"FILE is {str(file)!r}: {error.strerror}") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            event = reader.read(line)
+            found.append(_seed(event, from_json(line).get(field), field, actor))
+        except InvalidInput as error:
+            problems.append(f"{file}, line {number}: {error}")
+    if problems:
+        raise ConfigurationError(*problems[:20], "nothing was taught; correct these lines first")
+    return found
+
+
+def _seed(event: Event, label: Any, field: str, actor: str) -> ControlProposal:
+    if not isinstance(label, str) or not label:
+        raise InvalidInput("WrongType", f"`{field}` is {label!r}; it must be the label, a text")
+    teaches = Label(event_id=event.event_id, label=label, features=event.features)
+    return ControlProposal(
+        kind="seed",
+        proposal_id=hashlib.blake2b(teaches.to_wire(), digest_size=16).hexdigest(),
+        actor=actor,
+        event_id=event.event_id,
+        label=label,
+        features=event.features,
+    )
+
+
+@model_app.callback()
+def model(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the lineage in force: which model the journal teaches, and since when.
+
+    Example: `stream-al model`, `stream-al model activate --reason "committee"`
+    """
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    with opened(config) as (settings, log):
+        lineage = journal_view(log, settings).lineage
+    if as_json:
+        print_json(lineage.model_dump(mode="json") if lineage else None)
+    elif lineage is None:
+        out.print("no model yet: the first worker starts one")
+    else:
+        same = lineage.config_hash == settings.model_hash()
+        out.print(
+            f"{lineage.preset}  id {lineage.model_id}  configuration {lineage.config_hash}"
+            f"{' (this one)' if same else f' (yours is {settings.model_hash()})'}\n"
+            f"started {lineage.start} by {lineage.actor}: {lineage.reason}",
+            markup=False,
+        )
+
+
+@model_app.command("activate")
+def model_activate(
+    context: typer.Context,
+    reason: ReasonOption = "",
+    actor: ActorOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Start the configured model, empty. Workers of another configuration end with exit code 2.
+
+    Example: `stream-al model activate --reason "committee measured better"`
+    """
+    from stream_al.service.activate import activate  # noqa: PLC0415 - imports River
+
+    with opened(config or context.obj, create=True) as (settings, log):
+        _tell(activate(log, settings, actor=actor_or_default(actor), reason=reason, now_ms=now_ms))

@@ -1,0 +1,217 @@
+"""`init` writes a configuration, `check` reads it and names every problem, `run` is the worker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from stream_al.config import Config
+from stream_al.engine import EventReader
+from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
+from stream_al.port import Log
+from stream_al.service.commands.common import (
+    ConfigOption,
+    JsonOption,
+    err,
+    now_ms,
+    opened,
+    out,
+    print_json,
+)
+from stream_al.service.logs import start_logging
+from stream_al.service.settings import DEFAULT_FILE, gate_secret, load_config
+from stream_al.service.view import newest_lineage
+from stream_al_connectors.opening import log_path, open_log
+
+CHECKED_EVENTS = 200
+CATEGORY_CHARACTERS_WARN = 64
+
+TEMPLATE = """\
+# stream_al. Every key is optional; what stands here is the default, unless it is commented out.
+
+app: stream-al                  # prefix of topics and groups
+log:
+  connector: sqlite             # one file, no broker
+  # path: stream-al.db          # default: <app>.db
+  durability: full              # full survives a power cut; normal a kill, and is faster
+  retention: 30d                # older records go, never one that is still needed, never the journal
+topics:
+  partitions: 4                 # of events: the unit of scale; the budget is split over them
+
+# Your own JSON, by dotted paths. Leave it out and events are {"event_id": …, "features": {…}}.
+# events:
+#   event_id: post.id
+#   at_ms: post.created_ms
+#   segment: post.language
+#   features: {text: post.body, followers: post.author.followers}
+#   types: {title: text}        # `text` and `vector` are known; any other string is a category
+#   on_bad_number: drop_feature # or dead_letter
+
+labels:
+  # classes: [ok, spam, abuse]  # a closed set; left out, classes are learnt as they come
+  votes: 1                      # how many people must label a query
+  expire_after: 7d              # an open query closes after this long
+  revise_within: 30d            # a label may be corrected for this long
+model:
+  preset: linear                # linear | committee | river | tree | forest
+  # factory: my_package.models:build
+  seed: 1
+gate:
+  uncertainty: margin           # margin | least_confidence | entropy | disagreement
+  random_share: 0.2             # of the budget: measures the model; the rest teaches it
+  budget:
+    share: 0.05                 # queries per event
+    # per_hour: 200             # labels an hour, over all partitions
+    # open: 1000                # pending queries, over all partitions
+http: {host: 127.0.0.1, port: 8321}
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(init)
+    app.command()(check)
+    app.command()(run)
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(DEFAULT_FILE),
+    *,
+    force: Annotated[bool, typer.Option(help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a commented configuration.
+
+    Example: `stream-al init`
+    """
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as opened_file:
+            opened_file.write(TEMPLATE)
+    except FileExistsError:
+        raise ConfigurationError(
+            f"FILE is {str(file)!r}, which exists; name another, or overwrite it with --force"
+        ) from None
+    err.print(f"wrote {file}; next: edit it, then `stream-al check`")
+
+
+def check(
+    sample: Annotated[
+        Path | None, typer.Option(help="Lines of your own events, to try the mapping on.")
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the configuration, open the log, name every problem at once.
+
+    Example: `stream-al check --sample posts.jsonl`
+    """
+    from stream_al.model import check_model  # noqa: PLC0415 - River takes a second to import
+
+    settings = load_config(config)
+    problems: list[str] = []
+    notes = list(check_model(settings))
+    if Path(log_path(settings)).exists():
+        problems += _log_problems(settings)
+    else:
+        notes.append(f"log.path: {log_path(settings)} is made by the first `send` or `run`")
+    if sample is not None:
+        found, said = _try_sample(sample, settings)
+        problems += found
+        notes += said
+    if as_json:
+        print_json({"problems": problems, "notes": notes})
+    else:
+        for note in notes:
+            out.print(f"note     {note}", markup=False)
+    if problems:
+        raise ConfigurationError(*problems)
+    if not as_json:
+        out.print(f"ok       {settings.app}: {log_path(settings)}, {settings.topics.partitions} "
+                  f"partitions, model {settings.model.factory or settings.model.preset}",
+                  markup=False)  # fmt: skip
+
+
+def _log_problems(config: Config) -> list[str]:
+    try:
+        log = open_log(config, create=False)
+    except ConfigurationError as error:
+        return list(error.problems)
+    except InDoubt as error:
+        return [f"log.path: {error}"]
+    try:
+        return _lineage_problems(log, config)
+    finally:
+        log.close()
+
+
+def _lineage_problems(log: Log, config: Config) -> list[str]:
+    lineage = newest_lineage(log, config)
+    if lineage is None or lineage.config_hash == config.model_hash():
+        return []
+    configured = config.model.factory or config.model.preset
+    problem = (
+        f"model: the journal's lineage is {lineage.preset} ({lineage.config_hash}), the "
+        f"configuration says {configured} ({config.model_hash()}); "
+        "`stream-al model activate` starts the configured one"
+    )
+    return [problem]
+
+
+def _try_sample(sample: Path, config: Config) -> tuple[list[str], list[str]]:
+    from stream_al.model import Model  # noqa: PLC0415
+
+    reader, model = EventReader(config.events), Model(config)
+    problems: list[str] = []
+    notes: list[str] = []
+    try:
+        lines = sample.read_bytes().splitlines()[:CHECKED_EVENTS]
+    except OSError as error:
+        return [f"--sample is {str(sample)!r}: {error.strerror}"], []
+    names: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            features = model.clean(reader.read(line).features)
+        except InvalidInput as error:
+            problems.append(f"{sample}, line {number}: {error.error}: {error}")
+            continue
+        for name, value in features.items():
+            names[name] = names.get(name, 0) + 1
+            long = isinstance(value, str) and len(value) > CATEGORY_CHARACTERS_WARN
+            if long and name != "text" and name not in config.events.types:
+                notes.append(
+                    f"feature `{name}` looks like a text but is read as a category; "
+                    f"set events.types: {{{name}: text}}"
+                )
+    found = ", ".join(f"{name} ({count})" for name, count in names.items())
+    notes.append(f"{len(lines)} lines of {sample} read; features: {found or 'none'}")
+    return problems[:20], sorted(set(notes))
+
+
+def run(
+    role: Annotated[
+        Literal["all", "scorer", "resolver"], typer.Option(help="Which loops run here.")
+    ] = "all",
+    slot: Annotated[int, typer.Option(min=0, help="This worker's name.")] = 0,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when everything is read.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Run the worker: predict, ask, learn. SIGTERM ends it after the batch.
+
+    A second process on the same log simply helps.
+
+    Example: `stream-al run --until-idle`
+    """
+    from stream_al.service.worker import Worker, serve  # noqa: PLC0415 - imports River
+
+    start_logging()
+    with opened(config, create=True) as (settings, log):
+        secret = gate_secret(settings, beside=Path(log_path(settings)))
+        name = f"worker-{slot}-{os.getpid()}"
+        worker = Worker(log, settings, role=role, secret=secret, name=name, now_ms=now_ms)
+        serve(worker, settings, until_idle=until_idle)

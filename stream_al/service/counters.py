@@ -1,0 +1,52 @@
+"""Plain counters: the loops add integers here, a scrape reads them. No call per event."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+LATENCY_BOUNDS_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200, 604_800)
+BATCH_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+RATE_WINDOW_BATCHES = 200
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per bound, the last one above all bounds; their sum."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = field(init=False)
+    total: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+@dataclass(slots=True)
+class Counters:
+    """Everything that one worker process counted since it started."""
+
+    events: int = 0
+    predictions: int = 0
+    queries: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    journal_records: Counter[str] = field(default_factory=Counter)
+    score_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))
+    verification_latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS_S))
+    recent: deque[tuple[int, int, float]] = field(
+        default_factory=lambda: deque(maxlen=RATE_WINDOW_BATCHES)
+    )
+    """Per batch: events, queries, Σ rate."""
+
+    def query_rate(self) -> float | None:
+        """Return queries per event over the recent window, in [0, 1]; None before any event."""
+        batches = list(self.recent)
+        events = sum(batch[0] for batch in batches)
+        return sum(batch[1] for batch in batches) / events if events else None

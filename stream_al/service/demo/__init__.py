@@ -1,0 +1,1 @@
+"""The demo: real messages through the real worker, simulated people, and the arms in memory."""

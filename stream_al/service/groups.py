@@ -1,0 +1,34 @@
+"""Names of the consumer groups, and the check that a worker teaches the journal's model."""
+
+from __future__ import annotations
+
+from stream_al.config import Config
+from stream_al.errors import ConfigurationError
+from stream_al.messages import ModelEntry
+
+
+def scorer_group(config: Config) -> str:
+    """Return the name of the scorers' consumer group."""
+    return f"{config.app}.scorer"
+
+
+def resolver_group(config: Config) -> str:
+    """Return the name of the resolvers' consumer group."""
+    return f"{config.app}.resolver"
+
+
+def check_lineage(lineage: ModelEntry | None, config: Config) -> None:
+    """Refuse to go on when the journal teaches a model of another configuration.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming both, and the command that starts the configured one.
+    """
+    if lineage is not None and lineage.config_hash != config.model_hash():
+        raise ConfigurationError(
+            f"the journal's lineage is of model configuration {lineage.config_hash} "
+            f"({lineage.preset}), this worker's is {config.model_hash()} "
+            f"({config.model.factory or config.model.preset}); run `stream-al model activate` to "
+            "start the configured model, or configure the other"
+        )

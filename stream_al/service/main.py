@@ -1,0 +1,59 @@
+"""Entry of the command line: pins the hash seed, runs the command, turns errors into exit codes.
+
+Exit codes: 0 done, 1 stopped in doubt, 2 wrong usage or configuration, 3 a check found a violation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
+
+
+def main() -> None:
+    """Run `stream-al`; ends the process."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # River's trees iterate over sets of strings: replicas agree only under one hash seed.
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; every error is a line or more on stderr."""
+    from stream_al.service.cli import app  # noqa: PLC0415 - after the re-exec: imports cost time
+
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="stream-al")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        code, lines = _ending(error)
+        if code is None:
+            raise
+        for line in lines:
+            print(line, file=sys.stderr)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def _ending(error: Exception) -> tuple[int | None, list[str]]:
+    """Return the exit code and the lines of an error that people can act on; None of a bug."""
+    match error:
+        case ConfigurationError():
+            return 2, [f"config: {problem}" for problem in error.problems]
+        case InDoubt():
+            return 1, [f"{error.kind}: {error}"]
+        case InvalidInput():
+            return 2, [f"input: {error}"]
+        case OSError():
+            place = f" {error.filename!r}" if error.filename else ""
+            return 1, [f"ambiguous: the system refused{place}: {error.strerror or error}"]
+    if hasattr(error, "exit_code") and hasattr(error, "show"):
+        error.show()  # a usage error of the command line
+        return int(error.exit_code), []
+    return None, []

@@ -1,0 +1,146 @@
+"""Prometheus metrics from plain counters, by a collector of our own: nothing is done per event.
+
+The worker's loop publishes a `View` about once a second; a scrape reads the newest one and the
+counters. Names begin with `stream_al_`; labels come from closed sets.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from stream_al.quality import QualitySummary
+from stream_al.service.counters import Counters, Histogram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the loop knows at one moment; frozen, so that a scrape in another thread may read it."""
+
+    model_version: int = 0
+    journal_lag: int = 0
+    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    budget_share: float = 0.0
+    budget_remaining: float | None = None
+    pending: Mapping[int, int] = field(default_factory=dict)
+    oldest_pending_s: float = 0.0
+    quality: QualitySummary | None = None
+    learn_failures: int = 0
+
+
+class WorkerCollector(Collector):
+    """Turns counters and the newest view into metric families."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.view = View()
+        self._counters = counters
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield every metric family of this worker."""
+        yield from self._counts()
+        yield from self._gauges(self.view)
+        if self.view.quality is not None:
+            yield from _quality(self.view.quality)
+
+    def _counts(self) -> Iterable[Metric]:
+        counters = self._counters
+        yield _count("events", "Events read and committed", counters.events)
+        yield _count("predictions", "Predictions written", counters.predictions)
+        yield _counts("queries", "Queries sent to people", "reason", counters.queries)
+        yield _counts("labels", "Labels received", "outcome", counters.labels)
+        yield _counts("dead_letters", "Records set aside", "error", counters.dead_letters)
+        yield _counts("journal_records", "Records journaled", "kind", counters.journal_records)
+        yield _histogram("score_latency_seconds", "Time of a batch", counters.score_latency)
+        yield _histogram(
+            "verification_latency_seconds",
+            "Record time of a query to its label",
+            counters.verification_latency,
+        )
+
+    def _gauges(self, view: View) -> Iterable[Metric]:
+        rate = self._counters.query_rate()
+        if rate is not None:
+            yield _gauge("query_rate_ratio", "Queries per event, recent window", rate)
+        yield _gauge("budget_share_ratio", "Share of events that may be asked", view.budget_share)
+        if view.budget_remaining is not None:
+            text = "Labels that the hourly budget would allow now"
+            yield _gauge("budget_remaining_labels", text, view.budget_remaining)
+        yield _gauge("model_version", "Journal position of the model", view.model_version)
+        yield _gauge("journal_lag_records", "Journal records not yet folded", view.journal_lag)
+        yield _gauge("learn_failures", "Labels that the model refused", view.learn_failures)
+        pending = GaugeMetricFamily(
+            "stream_al_pending_queries", "Queries without a label yet", labels=["partition"]
+        )
+        for partition, count in view.pending.items():
+            pending.add_metric([str(partition)], count)
+        yield pending
+        yield _gauge(
+            "oldest_pending_query_seconds", "Age of the oldest open query", view.oldest_pending_s
+        )
+        lag = GaugeMetricFamily(
+            "stream_al_consumer_lag_records", "Records not yet read", labels=["topic", "partition"]
+        )
+        for (topic, partition), count in view.lag.items():
+            lag.add_metric([topic, str(partition)], count)
+        yield lag
+        info = GaugeMetricFamily(
+            "stream_al_build_info", "Versions of this worker", labels=["version", "river", "python"]
+        )
+        info.add_metric([version("stream-al"), version("river"), platform.python_version()], 1)
+        yield info
+
+
+def _quality(quality: QualitySummary) -> Iterable[Metric]:
+    prequential = quality.prequential
+    if prequential.count:
+        yield _gauge(
+            "prequential_accuracy_ratio",
+            "Accuracy of predictions made before learning, of labelled events",
+            prequential.recent_accuracy,
+        )
+    if quality.accuracy is not None:
+        family = GaugeMetricFamily(
+            "stream_al_estimated_accuracy_ratio",
+            "Accuracy over all events, estimated by propensity, 95 % interval",
+            labels=["bound"],
+        )
+        for bound in ("low", "value", "high"):
+            family.add_metric([bound], getattr(quality.accuracy, bound))
+        yield family
+
+
+def _count(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(f"stream_al_{name}", text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"stream_al_{name}", text, value=value)
+
+
+def _counts(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"stream_al_{name}", text, labels=[label])
+    for key, value in dict(values).items():
+        family.add_metric([key], value)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    buckets = []
+    seen = 0
+    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+    for bound, count in zip(bounds, list(histogram.counts), strict=True):
+        seen += count
+        buckets.append((bound, seen))
+    return HistogramMetricFamily(
+        f"stream_al_{name}", text, buckets=buckets, sum_value=histogram.total
+    )

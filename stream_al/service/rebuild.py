@@ -1,0 +1,60 @@
+"""Rebuilds the resolver's state from the log: what a new owner does, and what commands look at."""
+
+from __future__ import annotations
+
+from stream_al.config import Config
+from stream_al.engine import parse
+from stream_al.gate import known_uncertainties
+from stream_al.labels import Resolver
+from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
+from stream_al.port import Log, Record
+from stream_al.service.groups import resolver_group
+from stream_al.service.view import journal, records
+
+
+def fold_journal(log: Log, config: Config) -> Resolver:
+    """Return the resolver's state after the whole journal, before any query is read again.
+
+    The committed position of a queries partition is its oldest pending query: what lies below is
+    closed, what lies above is to be added from `queries_end` on.
+    """
+    resolver = Resolver(
+        config,
+        read_back=lambda position: _read_back(log, config, position),
+        known_uncertainties=frozenset(known_uncertainties()),
+    )
+    topic, group = config.topic("queries"), resolver_group(config)
+    for partition in range(log.partition_count(topic)):
+        done = log.committed(group, topic, partition)
+        resolver.begin_queries(partition, done.offset if done else log.begin(topic, partition))
+    for position, record in journal(log, config):
+        resolver.apply(record, position)
+    return resolver
+
+
+def rebuild(log: Log, config: Config, *, now_ms: int) -> Resolver:
+    """Return the resolver's state as of now, to look at: what it would decide is not written."""
+    resolver = fold_journal(log, config)
+    topic = config.topic("queries")
+    for partition in range(log.partition_count(topic)):
+        for record in records(log, topic, partition, resolver.queries_end[partition]):
+            add_query(resolver, record, now_ms=now_ms)
+    return resolver
+
+
+def add_query(resolver: Resolver, record: Record, *, now_ms: int) -> list[JournalRecord]:
+    """Give a record of the queries topic to `resolver`; return what it journals about it."""
+    return resolver.add_query(
+        parse(Query, record.value),
+        place=Source(partition=record.partition, offset=record.offset),
+        timestamp_ms=record.timestamp_ms,
+        now_ms=now_ms,
+    )
+
+
+def _read_back(log: Log, config: Config, position: int) -> LabelEntry | None:
+    for record in log.read(config.topic("journal"), 0, position, limit=1):
+        entry = read_journal_record(record.value)
+        if record.offset == position and isinstance(entry, LabelEntry):
+            return entry
+    return None

@@ -1,0 +1,291 @@
+"""The resolver's loop: labels, controls and statistics in, journal and outcomes out.
+
+One active owner, elected on the journal's only partition; the others stand by. One step, over the
+port only:
+
+1. poll the journal: it tells whether we own it, and brings our own records back with their places
+2. on becoming owner rebuild from queries and journal
+3. read labels, controls and statistics
+4. then the queries to their present ends: a label follows its visible query, so what is unknown
+   then is unknown
+5. decide; commit journal, outcomes, dead letters and positions together
+
+The committed position of a queries partition is its oldest pending query, where a rebuild begins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from stream_al.config import Config
+from stream_al.engine import parse
+from stream_al.errors import InvalidInput
+from stream_al.labels import Resolver
+from stream_al.messages import (
+    ControlProposal,
+    DeadLetter,
+    JournalRecord,
+    Label,
+    LabelEntry,
+    Outcome,
+    Source,
+    StatisticsProposal,
+    read_journal_record,
+)
+from stream_al.port import Log, Position, Record, Transaction
+from stream_al.service.counters import Counters
+from stream_al.service.dead import dead_letter
+from stream_al.service.groups import check_lineage, resolver_group, scorer_group
+from stream_al.service.logs import log as log_line
+from stream_al.service.rebuild import add_query, fold_journal
+from stream_al.service.view import records
+
+LABELS_STEP_MAX = 500
+PROPOSALS_STEP_MAX = 200
+JOURNAL_STEP_MAX = 5_000
+RETENTION_EVERY_MS = 60_000
+RESOLVER_READS = ("queries", "labels", "controls", "statistics")
+
+Clean = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Step:
+    """What one step decided; becomes visible together."""
+
+    journal: list[JournalRecord] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+
+
+class ResolverLoop:
+    """One resolver: active while it owns the journal, else a hot standby.
+
+    Parameters
+    ----------
+    clean
+        The guard for features that labels and seeds bring along.
+    any_lineage
+        Go on whatever model the journal teaches: for `model activate` alone.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        config: Config,
+        *,
+        name: str,
+        counters: Counters,
+        clean: Clean,
+        now_ms: Callable[[], int],
+        any_lineage: bool = False,
+    ) -> None:
+        self._log = log
+        self._config = config
+        self._counters = counters
+        self._any_lineage = any_lineage
+        self._clean = clean
+        self._now_ms = now_ms
+        self._group = resolver_group(config)
+        self._journal = config.topic("journal")
+        self._queries = config.topic("queries")
+        self._labels = config.topic("labels")
+        self._controls = config.topic("controls")
+        self._statistics = config.topic("statistics")
+        self._inputs = (
+            (self._controls, PROPOSALS_STEP_MAX),
+            (self._statistics, PROPOSALS_STEP_MAX),
+            (self._labels, LABELS_STEP_MAX),
+        )
+        # Next offset to read of each input partition; what is committed may be older.
+        self._positions: dict[tuple[str, int], int] = {}
+        self._committed: dict[tuple[str, int], int] = {}
+        self._resolver: Resolver | None = None
+        self._retention_ms = now_ms()
+        self._member = log.join(self._group, self._journal, name=name)
+
+    @property
+    def active(self) -> Resolver | None:
+        """The resolver's state while this process owns the journal; to look at only."""
+        return self._resolver
+
+    def step(self, *, timeout_s: float) -> bool:
+        """Do one step; return whether there was anything to do."""
+        batch = self._member.poll(limit=JOURNAL_STEP_MAX, timeout_s=timeout_s)
+        if batch.revoked:
+            self._resolver = None
+        if batch.assigned:
+            self._take_over()
+        resolver = self._resolver
+        if resolver is None:
+            return False
+        for record in batch.records:
+            resolver.confirm(read_journal_record(record.value), record.offset)
+        if not self._any_lineage:
+            check_lineage(resolver.lineage, self._config)
+        return self._decide(resolver) or bool(batch.records) or bool(batch.assigned)
+
+    def caught_up(self) -> bool:
+        """Whether labels, controls and statistics are read to their present ends, by any owner."""
+        return all(
+            self._log.end(topic, partition) <= self._committed_offset(topic, partition)
+            for topic, _ in self._inputs
+            for partition in range(self._log.partition_count(topic))
+        )
+
+    def leave(self) -> None:
+        """Give the journal back."""
+        self._resolver = None
+        self._member.leave()
+
+    # ------------------------------------------------------------------ taking over
+
+    def _take_over(self) -> None:
+        resolver = fold_journal(self._log, self._config)
+        self._positions = {
+            (topic, partition): self._committed_offset(topic, partition)
+            for topic, _ in self._inputs
+            for partition in range(self._log.partition_count(topic))
+        }
+        self._committed = {}
+        self._resolver = resolver
+        self._member.seek(0, resolver.position)
+        log_line("journal_owned", position=resolver.position, pending=resolver.pending_count)
+
+    def _committed_offset(self, topic: str, partition: int) -> int:
+        done = self._log.committed(self._group, topic, partition)
+        return done.offset if done else self._log.begin(topic, partition)
+
+    # ------------------------------------------------------------------ deciding
+
+    def _decide(self, resolver: Resolver) -> bool:
+        now_ms = self._now_ms()
+        step = _Step()
+        step.journal += resolver.start(now_ms=now_ms)
+        taken = list(self._read_inputs())
+        step.journal += self._read_queries(resolver, now_ms)
+        for topic, record in taken:
+            if not self._handle(resolver, topic, record, step, now_ms):
+                break
+            self._positions[topic, record.partition] = record.offset + 1
+        step.journal += resolver.tick(now_ms)
+        positions = self._positions | self._oldest_pending(resolver)
+        if step.journal or positions != self._committed:
+            with self._member.transaction() as transaction:
+                self._write(transaction, step, positions)
+                # For `status` only: a takeover folds the journal from its beginning.
+                transaction.commit_position(self._journal, 0, Position(resolver.position))
+            self._committed = positions
+            self._count(step)
+        self._enforce_retention(now_ms)
+        return bool(taken or step.journal)
+
+    def _read_inputs(self) -> Iterator[tuple[str, Record]]:
+        for topic, limit in self._inputs:
+            for partition in range(self._log.partition_count(topic)):
+                position = self._positions[topic, partition]
+                for record in self._log.read(topic, partition, position, limit=limit):
+                    yield topic, record
+
+    def _read_queries(self, resolver: Resolver, now_ms: int) -> list[JournalRecord]:
+        repeated: list[JournalRecord] = []
+        for partition in range(self._log.partition_count(self._queries)):
+            start = resolver.queries_end[partition]
+            if self._log.end(self._queries, partition) > start:
+                for record in records(self._log, self._queries, partition, start):
+                    repeated += add_query(resolver, record, now_ms=now_ms)
+        return repeated
+
+    def _oldest_pending(self, resolver: Resolver) -> dict[tuple[str, int], int]:
+        found = {}
+        for partition, end in resolver.queries_end.items():
+            oldest = resolver.oldest_pending(partition)
+            found[self._queries, partition] = end if oldest is None else oldest.offset
+        return found
+
+    def _handle(
+        self, resolver: Resolver, topic: str, record: Record, step: _Step, now_ms: int
+    ) -> bool:
+        """Decide about one input; False when what was decided must be committed first."""
+        try:
+            if topic == self._labels:
+                return self._on_label(resolver, record, step, now_ms)
+            if topic == self._controls:
+                step.journal += self._on_control(resolver, record, now_ms)
+            else:
+                statistics = parse(StatisticsProposal, record.value)
+                step.journal += resolver.on_statistics(statistics, now_ms=now_ms)
+        except InvalidInput as error:
+            raw_max = self._config.events.bytes_max
+            step.letters.append(dead_letter(topic, record, error, raw_max=raw_max))
+        return True
+
+    def _on_label(self, resolver: Resolver, record: Record, step: _Step, now_ms: int) -> bool:
+        label = parse(Label, record.value)
+        if label.features is not None:
+            label = label.model_copy(update={"features": self._clean(label.features)})
+        if not resolver.ready(label, now_ms=now_ms):
+            return False
+        resolution = resolver.on_label(
+            label, source=Source(partition=record.partition, offset=record.offset), now_ms=now_ms
+        )
+        step.journal += resolution.records
+        step.outcomes.append(resolution.outcome)
+        return True
+
+    def _on_control(
+        self, resolver: Resolver, record: Record, now_ms: int
+    ) -> tuple[JournalRecord, ...]:
+        proposal = parse(ControlProposal, record.value)
+        if proposal.features is not None:
+            proposal = proposal.model_copy(update={"features": self._clean(proposal.features)})
+        result = resolver.on_control(proposal, now_ms=now_ms)
+        if result.problem is not None:
+            raise InvalidInput("InvalidProposal", result.problem)
+        return result.records
+
+    # ------------------------------------------------------------------ committing
+
+    def _write(
+        self, transaction: Transaction, step: _Step, positions: dict[tuple[str, int], int]
+    ) -> None:
+        for entry in step.journal:
+            transaction.append(self._journal, 0, entry.to_wire())
+        outcomes = self._config.topic("outcomes")
+        for outcome in step.outcomes:
+            key = outcome.event_id.encode("utf-8")
+            transaction.append(outcomes, outcome.source.partition, outcome.to_wire(), key)
+        dead_letters = self._config.topic("dead_letters")
+        for letter in step.letters:
+            transaction.append(dead_letters, letter.partition, letter.to_wire())
+        for place, offset in positions.items():
+            if self._committed.get(place) != offset:
+                transaction.commit_position(*place, Position(offset))
+
+    def _count(self, step: _Step) -> None:
+        counters = self._counters
+        counters.labels.update(Counter(outcome.outcome for outcome in step.outcomes))
+        counters.dead_letters.update(Counter(letter.error for letter in step.letters))
+        counters.journal_records.update(Counter(entry.kind for entry in step.journal))
+        for entry in step.journal:
+            if isinstance(entry, LabelEntry):
+                counters.verification_latency.observe(entry.latency_ms / 1_000)
+
+    def _enforce_retention(self, now_ms: int) -> None:
+        """About once a minute: drop what is old and needed by no committed position."""
+        if now_ms - self._retention_ms < RETENTION_EVERY_MS:
+            return
+        self._retention_ms = now_ms
+        config = self._config
+        resolver, scorer = resolver_group(config), scorer_group(config)
+        groups = {config.topic(name): resolver for name in RESOLVER_READS}
+        names = [*RESOLVER_READS, "events", "predictions", "outcomes", "dead_letters"]
+        dropped = self._log.enforce_retention(
+            {config.topic(name): config.log.retention for name in names},
+            groups | {config.topic("events"): scorer},
+        )
+        if dropped:
+            log_line("retention", dropped=dropped)

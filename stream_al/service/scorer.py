@@ -1,0 +1,239 @@
+"""The scorer's loop: events in, predictions and queries out, one transaction a batch.
+
+One step, over the port only:
+
+1. fold the journal's news, at most 20 ms of them
+2. poll a batch of events, and learn which partitions came and went
+3. a partition that came: its gate from the committed metadata, the journal at least to the version
+   that its gate has seen, then seek
+4. predict, gate, encode; what can't be read becomes a dead letter
+5. commit predictions, queries, dead letters, positions and gate states together
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+
+from stream_al.config import Config
+from stream_al.engine import Engine, EventReader
+from stream_al.errors import Gone, InvalidInput
+from stream_al.messages import Source, read_journal_record
+from stream_al.port import Log, Position, Record, Transaction
+from stream_al.service.counters import Counters
+from stream_al.service.dead import dead_letter
+from stream_al.service.groups import check_lineage, resolver_group, scorer_group
+from stream_al.service.logs import log as log_line
+
+BATCH_RECORDS_MAX = 500
+JOURNAL_RECORDS_MAX = 200
+JOURNAL_SLICE_S = 0.020
+OLDEST_OPEN_EVERY_S = 1.0
+
+
+class Scorer:
+    """One scorer: a member of the group on events, with an engine of its own."""
+
+    def __init__(
+        self,
+        log: Log,
+        config: Config,
+        engine: Engine,
+        *,
+        name: str,
+        counters: Counters,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.engine = engine
+        self._log = log
+        self._config = config
+        self._counters = counters
+        self._now_ms = now_ms
+        self._reader = EventReader(config.events)
+        self._events = config.topic("events")
+        self._journal = config.topic("journal")
+        self._predictions = config.topic("predictions")
+        self._queries = config.topic("queries")
+        self._statistics = config.topic("statistics")
+        self._dead_letters = config.topic("dead_letters")
+        self._oldest_open: dict[int, int] = {}
+        self._oldest_open_read_s = 0.0
+        self._member = log.join(scorer_group(config), self._events, name=name)
+
+    @property
+    def owned(self) -> tuple[int, ...]:
+        """The events partitions that this scorer owns now."""
+        return tuple(self._member.owned)
+
+    def step(self, *, timeout_s: float) -> bool:
+        """Do one step; return whether there was anything to do."""
+        folded = self._fold_journal()
+        if self.engine.lineage is None:
+            if not folded:
+                time.sleep(timeout_s)
+            return folded
+        batch = self._member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
+        for partition in batch.revoked:
+            self.engine.drop_partition(partition)
+        for partition in batch.assigned:
+            self._take_over(partition)
+        if batch.records:
+            self._score(list(batch.records))
+        return folded or bool(batch.records) or bool(batch.assigned)
+
+    def lag(self) -> dict[int, int]:
+        """Return how many records each owned partition has that are not scored yet."""
+        return {
+            partition: self._log.end(self._events, partition) - self._done(partition)
+            for partition in self._member.owned
+        }
+
+    def _done(self, partition: int) -> int:
+        done = self._log.committed(scorer_group(self._config), self._events, partition)
+        return done.offset if done else self._log.begin(self._events, partition)
+
+    def caught_up(self) -> bool:
+        """Whether the journal and every owned partition are read to their present ends."""
+        if self.engine.version < self._log.end(self._journal, 0):
+            return False
+        return all(
+            self._log.end(self._events, partition) <= self._done(partition)
+            for partition in range(self._log.partition_count(self._events))
+        )
+
+    def leave(self) -> None:
+        """Give the partitions back."""
+        self._member.leave()
+
+    # ------------------------------------------------------------------ steps
+
+    def _fold_journal(self, *, until: int | None = None) -> bool:
+        """Fold the journal's news: a slice of time, or to the position `until`."""
+        deadline = time.monotonic() + JOURNAL_SLICE_S
+        folded = False
+        while True:
+            records = self._log.read(
+                self._journal, 0, self.engine.version, limit=JOURNAL_RECORDS_MAX
+            )
+            for record in records:
+                self.engine.apply(read_journal_record(record.value), record.offset)
+                folded = True
+                if until is None and time.monotonic() > deadline:
+                    break
+            if until is None:
+                late = time.monotonic() > deadline
+                if late or len(records) < JOURNAL_RECORDS_MAX:
+                    break
+            elif self.engine.version >= until or not records:
+                break
+        if folded and self.engine.version >= self._log.end(self._journal, 0):
+            check_lineage(self.engine.lineage, self._config)
+        return folded
+
+    def fold_to_end(self) -> None:
+        """Fold all of the journal that there is now: a start, before any prediction."""
+        end = self._log.end(self._journal, 0)
+        self._fold_journal(until=end)
+        log_line("journal_folded", position=self.engine.version)
+
+    def _take_over(self, partition: int) -> None:
+        done = self._log.committed(scorer_group(self._config), self._events, partition)
+        self.engine.open_partition(partition, done.metadata if done else "")
+        seen = self.engine.gates[partition].model_version
+        if self.engine.version < seen:
+            self._fold_journal(until=seen)
+        if self.engine.version < seen:
+            raise Gone(
+                f"events partition {partition} was scored with journal position {seen}, "
+                f"but the journal ends at {self.engine.version}; restore the journal's file"
+            )
+        offset = done.offset if done else self._log.begin(self._events, partition)
+        self._member.seek(partition, offset)
+        log_line("partition_assigned", topic=self._events, partition=partition, offset=offset)
+
+    def _score(self, records: list[Record]) -> None:
+        started = time.perf_counter()
+        batch = _Batch()
+        self._read_oldest_open()
+        now_ms = self._now_ms()
+        with self._member.transaction() as transaction:
+            for partition, run in groupby(records, key=attrgetter("partition")):
+                last = None
+                for last in run:
+                    self._score_one(transaction, last, now_ms, batch)
+                assert last is not None
+                self._commit(transaction, partition, last.offset + 1)
+        counters = self._counters
+        counters.events += len(records)
+        counters.predictions += batch.predictions
+        counters.queries.update(batch.queries)
+        counters.dead_letters.update(batch.dead_letters)
+        counters.recent.append((len(records), batch.queries.total(), batch.rate))
+        counters.score_latency.observe(time.perf_counter() - started)
+
+    def _score_one(
+        self, transaction: Transaction, record: Record, now_ms: int, batch: _Batch
+    ) -> None:
+        partition = record.partition
+        oldest_ms = self._oldest_open.get(partition)
+        try:
+            event = self._reader.read(record.value)
+            decision = self.engine.score(
+                event,
+                source=Source(partition=partition, offset=record.offset),
+                at_ms=record.timestamp_ms,
+                oldest_open_ms=None if oldest_ms is None else max(0, now_ms - oldest_ms),
+            )
+            prediction = decision.prediction
+            key = event.event_id.encode("utf-8")
+        except InvalidInput as error:
+            letter = dead_letter(self._events, record, error, raw_max=self._config.events.bytes_max)
+            transaction.append(self._dead_letters, partition, letter.to_wire())
+            batch.dead_letters[error.error] += 1
+            return
+        transaction.append(self._predictions, partition, prediction.to_wire(), key)
+        batch.predictions += 1
+        batch.rate += prediction.rate
+        query = decision.query
+        if query is not None:
+            transaction.append(self._queries, partition, query.to_wire(), key)
+            batch.queries[query.reason] += 1
+
+    def _commit(self, transaction: Transaction, partition: int, offset: int) -> None:
+        if self.engine.model.wants_statistics:
+            statistics = self.engine.take_statistics(partition)
+            if statistics is not None:
+                transaction.append(self._statistics, 0, statistics.to_wire())
+        packed = self.engine.pack_partition(partition)
+        transaction.commit_position(self._events, partition, Position(offset, packed))
+
+    def _read_oldest_open(self) -> None:
+        """For back-pressure: the record time of each owned partition's oldest open query."""
+        now_s = time.monotonic()
+        if self.engine.settings.gate.back_pressure is None:
+            self._oldest_open.clear()
+            return
+        if now_s - self._oldest_open_read_s < OLDEST_OPEN_EVERY_S:
+            return
+        self._oldest_open_read_s = now_s
+        self._oldest_open.clear()
+        for partition in self._member.owned:
+            done = self._log.committed(resolver_group(self._config), self._queries, partition)
+            begin = self._log.begin(self._queries, partition)
+            offset = done.offset if done else begin
+            for record in self._log.read(self._queries, partition, max(offset, begin), limit=1):
+                self._oldest_open[partition] = record.timestamp_ms
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one batch counted; added to the worker's counters only once it is committed."""
+
+    predictions: int = 0
+    rate: float = 0.0
+    queries: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,191 @@
+"""`stream-al status`: one picture of a deployment, from its log alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from stream_al.config import Config
+from stream_al.messages import initial_patch
+from stream_al.port import Log
+from stream_al.service.groups import resolver_group, scorer_group
+from stream_al.service.rebuild import rebuild
+from stream_al.service.view import journal_view
+
+
+def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
+    """Return the state as one JSON-ready document."""
+    view = journal_view(log, config)
+    resolver = rebuild(log, config, now_ms=now_ms)
+    partitions = _partitions(log, config, now_ms)
+    events = sum(row["position"] - row["begin"] for row in partitions)
+    asked = sum(log.end(config.topic("queries"), row["partition"]) for row in partitions)
+    scored = sum(row["position"] for row in partitions)
+    oldest = [resolver.oldest_pending(row["partition"]) for row in partitions]
+    latencies = sorted(view.latencies_ms)
+    control = view.last_control
+    configured = config.settings()
+    return {
+        "app": config.app,
+        "lineage": view.lineage and view.lineage.model_dump(mode="json", exclude={"chain"}),
+        "journal_position": view.position,
+        "journal_records": dict(view.kinds),
+        "events": partitions,
+        "events_scored": scored,
+        "events_kept": events,
+        "lag": sum(row["lag"] for row in partitions),
+        "labels_lag": _labels_lag(log, config),
+        "resolver": [_owner(owner, now_ms) for owner in
+                     log.owners(resolver_group(config), config.topic("journal"))],
+        "settings": initial_patch(view.settings),
+        "differs_from_configuration": _differences(
+            initial_patch(configured), initial_patch(view.settings)
+        ),
+        "queries": asked,
+        "query_rate": asked / scored if scored else None,
+        "pending": resolver.pending_count,
+        "oldest_pending_s": max(
+            (max(0, now_ms - found.asked_ms) / 1_000 for found in oldest if found), default=None
+        ),
+        "verification_latency_ms": {
+            "p50": latencies[len(latencies) // 2],
+            "p90": latencies[len(latencies) * 9 // 10],
+        } if latencies else None,
+        "quality": asdict(view.quality),
+        "last_control": control and {"position": control[0]}
+        | control[1].model_dump(mode="json", include={"actor", "reason", "patch", "at_ms"}),
+    }  # fmt: skip
+
+
+def _partitions(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
+    topic, group = config.topic("events"), scorer_group(config)
+    rows = []
+    for owner in log.owners(group, topic):
+        begin, end = log.begin(topic, owner.partition), log.end(topic, owner.partition)
+        done = log.committed(group, topic, owner.partition)
+        position = done.offset if done else begin
+        row = {
+            "begin": begin,
+            "position": position,
+            "end": end,
+            "lag": end - position,
+        }
+        rows.append(_owner(owner, now_ms) | row)
+    return rows
+
+
+def _owner(owner: Any, now_ms: int) -> dict[str, Any]:
+    committed = owner.committed_at_ms
+    return {
+        "partition": owner.partition,
+        "owner": owner.member,
+        "process": owner.process,
+        "epoch": owner.epoch,
+        "last_commit_s": None if committed is None else max(0, now_ms - committed) / 1_000,
+    }
+
+
+def _labels_lag(log: Log, config: Config) -> int:
+    topic, group = config.topic("labels"), resolver_group(config)
+    lag = 0
+    for partition in range(log.partition_count(topic)):
+        done = log.committed(group, topic, partition)
+        start = done.offset if done else log.begin(topic, partition)
+        lag += log.end(topic, partition) - start
+    return lag
+
+
+def _differences(
+    file: dict[str, Any], journal: dict[str, Any], prefix: str = ""
+) -> dict[str, list[Any]]:
+    """Return setting → [configured, in force], where they differ."""
+    found: dict[str, list[Any]] = {}
+    for key, value in journal.items():
+        if isinstance(value, dict):
+            found |= _differences(file.get(key) or {}, value, f"{prefix}{key}.")
+        elif file.get(key) != value:
+            found[prefix + key] = [file.get(key), value]
+    return found
+
+
+STALLED_S = 30.0
+RESOLVER_ACTOR = "resolver"
+
+
+def render_status(found: dict[str, Any], console: Console) -> None:
+    """Show the document of `read_status` to a person."""
+    lineage = found["lineage"]
+    model = f"{lineage['preset']} ({lineage['model_id']})" if lineage else "none yet"
+    console.print(f"{found['app']}: model {model}, journal {found['journal_position']:,} records",
+                  markup=False)  # fmt: skip
+    table = Table(box=None, pad_edge=False)
+    for heading in ("events partition", "owner", "position", "lag", "last commit"):
+        table.add_column(heading, justify="left" if heading == "owner" else "right")
+    for row in found["events"]:
+        table.add_row(
+            str(row["partition"]), _who(row), f"{row['position']:,}", f"{row['lag']:,}", _when(row)
+        )
+    for row in found["resolver"]:
+        lag = f"{found['labels_lag']:,}"
+        table.add_row("resolver", _who(row), f"{found['journal_position']:,}", lag, _when(row))
+    console.print(table)
+    for line in _lines(found):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _who(row: dict[str, Any]) -> str:
+    if row["owner"] is None:
+        return "free"
+    seconds = row["last_commit_s"]
+    if row.get("lag") and seconds is not None and seconds > STALLED_S:
+        return f"{row['owner']}, stalled? end process {row['process']}"
+    return str(row["owner"])
+
+
+def _when(row: dict[str, Any]) -> str:
+    seconds = row["last_commit_s"]
+    return "never" if seconds is None else f"{seconds:,.0f} s ago"
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    budget = found["settings"]["gate"]["budget"]
+    limits = ", ".join(f"{name} {value}" for name, value in budget.items() if value is not None)
+    rate = f"{found['query_rate']:.2%}" if found["query_rate"] is not None else "–"
+    spent = f"{found['queries']:,} of {found['events_scored']:,} events ({rate})"
+    lines = [f"asked    {spent}; budget {limits}"]
+    modes = [name for name, on in found["settings"]["modes"].items() if on]
+    if modes:
+        lines.append(f"mode     {', '.join(modes)}")
+    oldest = found["oldest_pending_s"]
+    lines.append(f"pending  {found['pending']:,}" + (f", oldest {oldest:,.0f} s" if oldest else ""))
+    latency = found["verification_latency_ms"]
+    if latency:
+        lines.append(
+            f"latency  p50 {latency['p50'] / 1e3:,.1f} s, p90 {latency['p90'] / 1e3:,.1f} s"
+        )
+    lines += _quality_lines(found["quality"])
+    for name, (file, journal) in found["differs_from_configuration"].items():
+        lines.append(f"differs  {name} is {journal}, the configuration says {file}")
+    control = found["last_control"]
+    if control and control["actor"] != RESOLVER_ACTOR:
+        lines.append(f"control  {control['patch']} by {control['actor']}: {control['reason']}")
+    return lines
+
+
+def _quality_lines(quality: dict[str, Any]) -> list[str]:
+    prequential, accuracy = quality["prequential"], quality["accuracy"]
+    lines = []
+    if accuracy:
+        lines.append(
+            f"accuracy {accuracy['value']:.1%} of all events "
+            f"({accuracy['low']:.1%} to {accuracy['high']:.1%}), from {accuracy['labels']} labels"
+        )
+    if prequential["count"]:
+        lines.append(
+            f"asked    accuracy {prequential['accuracy']:.1%} on what was asked, "
+            f"kappa {prequential['kappa']:.2f} (hard cases: lower than over all events)"
+        )
+    return lines

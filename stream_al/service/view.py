@@ -1,0 +1,102 @@
+"""The read side: what commands show, folded from the log alone. Nothing is written here."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stream_al.config import Config
+from stream_al.messages import (
+    ClosedEntry,
+    ControlEntry,
+    JournalRecord,
+    LabelEntry,
+    ModelEntry,
+    RetractionEntry,
+    Settings,
+    read_journal_record,
+)
+from stream_al.port import Log, Record
+from stream_al.quality import Quality, QualitySummary
+
+READ_RECORDS_MAX = 1_000
+
+
+def records(log: Log, topic: str, partition: int, start: int) -> Iterator[Record]:
+    """Yield the committed records of a partition from `start` to its present end."""
+    position = max(start, log.begin(topic, partition))
+    end = log.end(topic, partition)
+    while position < end:
+        batch = log.read(topic, partition, position, limit=READ_RECORDS_MAX)
+        if not batch:
+            return
+        yield from batch
+        position = batch[-1].offset + 1
+
+
+def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, JournalRecord]]:
+    """Yield (position, record) of the journal from `start` to its present end."""
+    for record in records(log, config.topic("journal"), 0, start):
+        yield record.offset, read_journal_record(record.value)
+
+
+def newest_lineage(log: Log, config: Config) -> ModelEntry | None:
+    """Return the lineage in force; None on an empty journal."""
+    found = None
+    for _, record in journal(log, config):
+        if isinstance(record, ModelEntry):
+            found = record
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class JournalView:
+    """What the journal alone says: settings, lineage, quality, counts."""
+
+    position: int
+    settings: Settings
+    lineage: ModelEntry | None
+    last_control: tuple[int, ControlEntry] | None
+    quality: QualitySummary
+    kinds: Counter[str]
+    latencies_ms: tuple[int, ...]
+
+
+LATENCIES_MAX = 1_000
+
+
+def journal_view(log: Log, config: Config) -> JournalView:
+    """Fold the journal without a model."""
+    settings, quality = config.settings(), Quality()
+    lineage: ModelEntry | None = None
+    last_control: tuple[int, ControlEntry] | None = None
+    position = 0
+    kinds: Counter[str] = Counter()
+    latencies: list[int] = []
+    for offset, record in journal(log, config):
+        position = offset + 1
+        kinds[record.kind] += 1
+        match record:
+            case LabelEntry():
+                quality.apply(record, random_share=settings.gate.random_share)
+                latencies.append(record.latency_ms)
+                del latencies[:-LATENCIES_MAX]
+            case RetractionEntry():
+                quality.retract(record, random_share=settings.gate.random_share)
+            case ClosedEntry() if record.reason != "repeated":
+                quality.lost(record.reason)
+            case ControlEntry():
+                settings = settings.patched(record.patch)
+                last_control = (offset, record)
+            case ModelEntry():
+                lineage, quality = record, Quality()
+    return JournalView(
+        position=position,
+        settings=settings,
+        lineage=lineage,
+        last_control=last_control,
+        quality=quality.summary(),
+        kinds=kinds,
+        latencies_ms=tuple(latencies),
+    )

@@ -1,0 +1,164 @@
+"""`stream-al run`: the roles as loops over the port, until idle, a signal or doubt."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+from stream_al.config import Config
+from stream_al.engine import Engine
+from stream_al.model import Model
+from stream_al.port import Log
+from stream_al.service.counters import Counters
+from stream_al.service.http import Health, Server
+from stream_al.service.logs import log as log_line
+from stream_al.service.metrics import View, WorkerCollector
+from stream_al.service.resolver import ResolverLoop
+from stream_al.service.scorer import Scorer
+
+Role = Literal["all", "scorer", "resolver"]
+POLL_S = 0.05
+VIEW_EVERY_S = 1.0
+
+
+class Worker:
+    """The loops of one process.
+
+    Parameters
+    ----------
+    log
+        Opened log; the caller closes it.
+    secret
+        The gate's secret; scorers only.
+    name
+        This worker's name among the members of its groups.
+    now_ms
+        The clock, in ms since 1970.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        config: Config,
+        *,
+        role: Role = "all",
+        secret: bytes,
+        name: str,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.counters = Counters()
+        self.collector = WorkerCollector(self.counters)
+        self.health = Health(stepped_s=time.monotonic())
+        self._log = log
+        self._config = config
+        self._now_ms = now_ms
+        self._stopping = False
+        self._viewed_s = 0.0
+        self.resolver: ResolverLoop | None = None
+        self.scorer: Scorer | None = None
+        if role in {"all", "resolver"}:
+            self.resolver = ResolverLoop(
+                log,
+                config,
+                name=name,
+                counters=self.counters,
+                clean=Model(config).clean,
+                now_ms=now_ms,
+            )
+        if role in {"all", "scorer"}:
+            self.scorer = Scorer(
+                log,
+                config,
+                Engine(config, secret=secret),
+                name=name,
+                counters=self.counters,
+                now_ms=now_ms,
+            )
+
+    def stop(self) -> None:
+        """Leave after the step under way."""
+        self._stopping = True
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Run until stopped, or until everything that can be read is read.
+
+        Raises
+        ------
+        ConfigurationError
+            When the journal's lineage is of another model configuration.
+        InDoubt
+            When a step's result is unknown, or another owner took over.
+        """
+        if self.scorer is not None:
+            self.scorer.fold_to_end()
+        self.health.ready = True
+        try:
+            while not self._stopping:
+                busy = self.step()
+                if until_idle and not busy and self._caught_up():
+                    break
+        finally:
+            for loop in (self.scorer, self.resolver):
+                if loop is not None:
+                    loop.leave()
+        log_line("worker_left", events=self.counters.events, stopped=self._stopping)
+
+    def step(self) -> bool:
+        """Give every role one step; return whether any had something to do."""
+        busy = False
+        if self.resolver is not None:
+            busy = self.resolver.step(timeout_s=0.0 if self.scorer else POLL_S)
+        if self.scorer is not None:
+            busy = self.scorer.step(timeout_s=0.0 if busy else POLL_S) or busy
+        self.health.stepped_s = time.monotonic()
+        if self.health.stepped_s - self._viewed_s > VIEW_EVERY_S:
+            self._viewed_s = self.health.stepped_s
+            self.collector.view = self._view()
+        return busy
+
+    def _caught_up(self) -> bool:
+        loops = (self.resolver, self.scorer)
+        return all(loop.caught_up() for loop in loops if loop is not None)
+
+    def _view(self) -> View:
+        log, config = self._log, self._config
+        engine = self.scorer.engine if self.scorer else None
+        resolver = self.resolver.active if self.resolver else None
+        lag = self.scorer.lag() if self.scorer else {}
+        pending = dict(resolver.pending_by_partition()) if resolver else {}
+        oldest = [resolver.oldest_pending(p) for p in pending] if resolver else []
+        ages = [self._now_ms() - found.asked_ms for found in oldest if found is not None]
+        return View(
+            model_version=engine.version if engine else 0,
+            journal_lag=log.end(config.topic("journal"), 0) - engine.version if engine else 0,
+            lag={("events", partition): count for partition, count in lag.items()},
+            budget_share=engine.settings.gate.budget.share if engine else 0.0,
+            pending=pending,
+            oldest_pending_s=max(ages, default=0) / 1_000,
+            quality=engine.quality.summary() if engine else None,
+            learn_failures=engine.model.failed_count if engine else 0,
+        )
+
+
+def serve(worker: Worker, config: Config, *, until_idle: bool) -> None:
+    """Run `worker` with its HTTP server; SIGTERM and SIGINT end it after the batch."""
+    server = Server(config.http, worker.collector, worker.health)
+    with _stopped_by_signals(worker):
+        try:
+            worker.run(until_idle=until_idle)
+        finally:
+            server.close()
+
+
+@contextmanager
+def _stopped_by_signals(worker: Worker) -> Iterator[None]:
+    kinds = (signal.SIGTERM, signal.SIGINT)
+    before = {kind: signal.signal(kind, lambda *_: worker.stop()) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
