@@ -146,9 +146,9 @@ class GroupLocks:
         The lock of `own`, the caller, is not probed; it is live when its file is there.
         """
         found = [
-            int(name.removeprefix(_MEMBER))
-            for name in os.listdir(self._path)
-            if name.startswith(_MEMBER)
+            int(path.name.removeprefix(_MEMBER))
+            for path in self._path.iterdir()
+            if path.name.startswith(_MEMBER)
         ]
         return [n for n in found if n == own or sweep(self._path / f"{_MEMBER}{n}")]
 

@@ -92,18 +92,26 @@ class SqliteFile:
         self._synchronous = {"full": "FULL", "normal": "NORMAL"}[durability]
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
-        with explained(path):
-            there = path.exists()
-        if not there and not create:
+        self._mode = "rwc"
+        try:
+            self._open(create=create)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, *, create: bool) -> None:
+        """Recognise the file before anything is written, then make what is missing."""
+        with explained(self.path):
+            there = self.path.exists() and (self.path.is_dir() or self.path.stat().st_size > 0)
+        if not (there and self._recognise()) and not create:
             raise ConfigurationError(
-                f"log.path: there is no log at {path}; start a worker or send something first"
+                f"log.path: there is no log at {self.path}; start a worker or send something first"
             )
-        if there and path.is_file() and path.stat().st_size:
-            self._recognise()
-        with explained(path):
-            self.locks = LockFolder(path.with_name(f"{path.name}.locks"))
+        with explained(self.path):
+            self.locks = LockFolder(self.path.with_name(f"{self.path.name}.locks"))
             self.locks.sweep_claims()
         self._make()
+        self._mode = "rw"
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -144,7 +152,7 @@ class SqliteFile:
         if self._closed:
             raise ConfigurationError(f"log.path: the log {self.path} was closed")
         connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode=rwc",
+            f"file:{quote(str(self.path))}?mode={self._mode}",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
@@ -169,10 +177,8 @@ class SqliteFile:
         if (application, version, tables) == (0, 0, 0):
             return False
         if application != APPLICATION_ID:
-            self.close()
             raise Gone(f"{self.path} is a database of another program; name another log.path")
         if version != FORMAT:
-            self.close()
             raise Gone(f"{self.path} has format {version}, we read {FORMAT}; use its own version")
         return True
 
@@ -210,22 +216,27 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def _in_doubt(path: Path, error: sqlite3.Error) -> InDoubt:
+    # The low byte is the class of the error; the rest says where SQLite met it.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-    match code:
-        case sqlite3.SQLITE_NOTADB:
-            return Gone(f"{path} is no log but another kind of file; name another log.path")
-        case sqlite3.SQLITE_CORRUPT:
-            return Gone(f"{path} is damaged ({error}); restore it from a copy")
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return Ambiguous(
-                f"{path} was locked by another process for {BUSY_TIMEOUT_S:.0f} s; "
-                "find who writes to it, then start again"
-            )
-        case sqlite3.SQLITE_FULL:
-            return Ambiguous(f"{path} could not grow: the disk is full; free some space")
-        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
-            return Ambiguous(f"{path} can't be written ({error}); check the folder and its rights")
-        case sqlite3.SQLITE_IOERR:
-            return Ambiguous(f"{path} could not be written ({error}); check the disk and its space")
-        case _:
-            return Ambiguous(f"{path} failed ({error}); what was not committed is not there")
+    if code == sqlite3.SQLITE_NOTADB:
+        return Gone(f"{path} is no log but another kind of file; name another log.path")
+    if code == sqlite3.SQLITE_CORRUPT:
+        return Gone(f"{path} is damaged ({error}); restore it from a copy")
+    return Ambiguous(f"{path} {_SENTENCES.get(code, _OTHERWISE).format(error=error)}")
+
+
+_BUSY = (
+    f"was locked by another process for {BUSY_TIMEOUT_S:.0f} s; find who writes to it, "
+    "then start again"
+)
+_UNWRITABLE = "can't be written ({error}); check that its folder exists and its rights"
+_OTHERWISE = "failed ({error}); what was not committed is not there"
+_SENTENCES = {
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_FULL: "could not grow: the disk is full; free some space",
+    sqlite3.SQLITE_READONLY: _UNWRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
+    sqlite3.SQLITE_PERM: _UNWRITABLE,
+    sqlite3.SQLITE_IOERR: "could not be written ({error}); check the disk and its space",
+}

@@ -225,18 +225,15 @@ class Encoder:
             return {}, 0.0
         counts = Counter(keys)
         total = squares = float(len(counts))
-        repeated = []
-        if len(counts) < len(keys):
-            for key, count in counts.items():
-                if count > 1:
-                    value = 1.0 + log(count)
-                    repeated.append((key, value))
-                    total += value - 1.0
-                    squares += value * value - 1.0
+        repeated = [item for item in counts.items() if item[1] > 1]
+        for _, count in repeated:
+            value = 1.0 + log(count)
+            total += value - 1.0
+            squares += value * value - 1.0
         scale = 1.0 / sqrt(squares)
         sparse = dict.fromkeys(counts, scale)
-        for key, value in repeated:
-            sparse[key] = value * scale
+        for key, count in repeated:
+            sparse[key] = (1.0 + log(count)) * scale
         return sparse, total * scale
 
     def _remembered(self, token: str) -> tuple[int, ...]:

@@ -109,8 +109,12 @@ class FewLabels:
     ----------
     classes
         In the order first learnt; every list below has one number per class.
-    _rows, _cached
-        Key → `Row`, and key → U = W + ln((N + a) / a), which is a function of that row.
+    _rows
+        Key → `Row`.
+    _cached
+        Key → U = W + ln((N + a) / a), a function of that row; from three classes on.
+    _margins
+        Key → the second U minus the first; while there are two classes.
     _totals, _label_counts
         T_c, the mass counted for each class, and n_c, the labels learnt.
     _presence_count
@@ -135,6 +139,7 @@ class FewLabels:
         self.dropped_count = 0
         self._rows: dict[int, Row] = {}
         self._cached: dict[int, list[float]] = {}
+        self._margins: dict[int, float] = {}
         self._zeros: list[float] = []
         self._totals: list[float] = []
         self._label_counts: list[int] = []
@@ -153,12 +158,14 @@ class FewLabels:
         if len(self.classes) < 2:
             return dict.fromkeys(self.classes, 1.0)
         sparse, mass, vectors = event
-        rows = map(self._cached.get, sparse, repeat(self._zeros))
+        if len(self.classes) == 2:
+            totals = [0.0, self._margin(sparse)]
+        else:
+            rows = map(self._cached.get, sparse, repeat(self._zeros))
+            totals = _column_totals(sparse.values(), rows)
         logits = [
             total + mass * offset + prior
-            for total, offset, prior in zip(
-                _column_totals(sparse.values(), rows), self._offsets, self._priors, strict=True
-            )
+            for total, offset, prior in zip(totals, self._offsets, self._priors, strict=True)
         ]
         if vectors:
             self._add_vectors(logits, vectors)
@@ -190,20 +197,33 @@ class FewLabels:
 
     def _step(self, key: int, row: Row, value: float, target: int, gradients: list[float]) -> None:
         weights, counts, squares = row
-        lr, eps, alpha = self.lr, self.eps, self.alpha
+        lr, eps = self.lr, self.eps
         for index, gradient in enumerate(gradients):
             slope = gradient * value
             squares[index] += slope * slope
             weights[index] -= lr * slope / sqrt(squares[index] + eps)
-        if key < 0:
-            self._cached[key] = list(weights)
-            return
-        counts[target] += value
-        self._totals[target] += value
-        self._cached[key] = [
+        if key >= 0:
+            counts[target] += value
+            self._totals[target] += value
+        self._cache(key, row)
+
+    def _cache(self, key: int, row: Row) -> None:
+        alpha = self.alpha
+        numbers = [
             weight + log((count + alpha) / alpha) if count else weight
-            for weight, count in zip(weights, counts, strict=True)
+            for weight, count in zip(row.weights, row.counts, strict=True)
         ]
+        if len(numbers) == 2:
+            self._margins[key] = numbers[1] - numbers[0]
+        elif len(numbers) > 2:
+            self._cached[key] = numbers
+
+    def _margin(self, sparse: dict[int, float]) -> float:
+        total = 0.0
+        margin_of = self._margins.get
+        for key, value in sparse.items():
+            total += value * margin_of(key, 0.0)
+        return total
 
     def _row(self, key: int) -> Row | None:
         row = self._rows.get(key)
@@ -218,11 +238,11 @@ class FewLabels:
 
     def _add_class(self, label: str) -> int:
         self.classes[label] = len(self.classes)
-        for row in self._rows.values():
+        self._margins.clear()
+        for key, row in self._rows.items():
             for numbers in row:
                 numbers.append(0.0)
-        for cached in self._cached.values():
-            cached.append(0.0)
+            self._cache(key, row)
         for part in self._vectors.values():
             part.add_class()
         self._zeros.append(0.0)
