@@ -7,6 +7,7 @@ units of 2^-30 label, so every machine gives the same answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Self
 
 from stream_al.messages import Settings
@@ -26,7 +27,8 @@ class Allowance:
     Attributes
     ----------
     share_units
-        Labels per event in UNITs, in [0, UNIT]; 0 while paused.
+        Labels per event in UNITs, in [0, UNIT]; 0 while paused. Rounded up, so that 1/B events
+        fill a block: rounded down, 20 events at 5 % would leave a 21st in it.
     floor_units
         The random part of every label in UNITs; in force from the next block on.
     burst
@@ -72,7 +74,7 @@ class Allowance:
         hour = None if budget.per_hour is None else budget.per_hour / settings.partitions
         kept = max(HOUR_CREDIT_LABELS_MIN, (hour or 0.0) / HOUR_CREDIT_PART)
         return cls(
-            share_units=0 if settings.modes.paused else round(budget.share * UNIT),
+            share_units=0 if settings.modes.paused else ceil(budget.share * UNIT),
             floor_units=round(gate.random_share * UNIT),
             burst=gate.burst,
             limited=not (hour is None and budget.open is None and gate.back_pressure is None),

@@ -57,7 +57,8 @@ class Baseline:
         """Return class → probability."""
         numbers, texts, others = self._parts(x)
         columns = self._columns(self._known(numbers), texts, others)
-        return self._classifier.predict_proba_one(self._known(columns))
+        known = self._known(columns) if texts or others else columns
+        return self._classifier.predict_proba_one(known)
 
     def learn_one(self, x: dict[str, Any], y: str) -> None:
         """Learn one label."""

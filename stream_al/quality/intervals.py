@@ -97,7 +97,11 @@ def ratio(
 def wilson_at_effective_size(
     value: float, variance: float, *, kish_size: float, z: float = Z_95
 ) -> tuple[float, float, float]:
-    """Return low, high and the effective size n = value·(1 - value)/variance.
+    """Return low, high and the effective size n: value·(1 - value)/variance, at most `kish_size`.
+
+    Without that cap a few light labels that were wrong beside heavy ones that were right pretend to
+    a certainty that is not there: where the gate knows well what is hard (5 %, 200 labels, accuracy
+    0.95) the interval covered 70 %, with the cap 97 %, for a width of 5.7 points instead of 4.0.
 
     Parameters
     ----------
@@ -106,20 +110,20 @@ def wilson_at_effective_size(
     variance
         Of its estimate; where it says nothing (value 0 or 1) n is `kish_size`.
     kish_size
-        (Σw)²/Σw² > 0.
+        (Σw)²/Σw² > 0: the number of equal weights that vary as much.
     z
         Quantile of the normal distribution; 1.96 gives 95 %. Raising it widens the interval.
 
     Examples
     --------
-    >>> [round(bound, 4) for bound in wilson_at_effective_size(0.9, 0.0009, kish_size=80.0)]
+    >>> [round(bound, 4) for bound in wilson_at_effective_size(0.9, 0.0009, kish_size=200.0)]
     [0.8256, 0.9448, 100.0]
     >>> [round(bound, 4) for bound in wilson_at_effective_size(1.0, 0.0, kish_size=16.0)]
     [0.8064, 1.0, 16.0]
     """
     spread = value * (1.0 - value)
     says_nothing = spread < _NEGLIGIBLE or variance < _NEGLIGIBLE**2
-    size = kish_size if says_nothing else spread / variance
+    size = kish_size if says_nothing else min(spread / variance, kish_size)
     shrink = 1.0 + z * z / size
     centre = (value + z * z / (2.0 * size)) / shrink
     half = z / shrink * sqrt(max(spread, 0.0) / size + z * z / (4.0 * size * size))
@@ -149,7 +153,7 @@ def ratio_interval(
     --------
     >>> interval = ratio_interval(4, 60.0, 70.0, (1200.0, 1200.0, 1300.0))
     >>> round(interval.low, 3), round(interval.value, 3), round(interval.high, 3)
-    (0.408, 0.857, 0.981)
+    (0.37, 0.857, 0.984)
     """
     value, variance = ratio(k, numerator, denominator, squares)
     kish_size = denominator * denominator / squares[2]

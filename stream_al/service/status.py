@@ -178,7 +178,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
 def _quality_lines(quality: dict[str, Any]) -> list[str]:
     prequential, accuracy = quality["prequential"], quality["accuracy"]
     lines = []
-    if accuracy:
+    if accuracy and accuracy["labels"] < LABELS_MIN:
+        lines.append(f"accuracy too few labels to say ({accuracy['labels']} of {LABELS_MIN})")
+    elif accuracy:
         lines.append(
             f"accuracy {accuracy['value']:.1%} of all events "
             f"({accuracy['low']:.1%} to {accuracy['high']:.1%}), from {accuracy['labels']} labels"

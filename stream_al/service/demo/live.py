@@ -59,6 +59,7 @@ def run_live(
     annotators = people(examples, config.model.seed)
     worker = _start_worker(configuration)
     try:
+        _await_ready(log, config, worker, configuration)
         sent, answered = 0, 0
         started = moved = shown = time.monotonic()
         done = (-1, -1)
@@ -82,10 +83,7 @@ def run_live(
             if done == (len(examples), answered) and not annotators.outstanding_count:
                 break
             if worker.poll() is not None or now_s - moved > STUCK_S:
-                raise Ambiguous(
-                    f"the demo's worker {_state(worker)} after {observer.events:,} events; "
-                    f"its messages are in {configuration.with_name('worker.log')}"
-                )
+                raise _stuck(worker, configuration)
             time.sleep(TICK_S)
         observer.look()
         observer.sample()
@@ -104,9 +102,22 @@ def _start_worker(configuration: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _state(worker: subprocess.Popen[bytes]) -> str:
+def _await_ready(
+    log: Log, config: Config, worker: subprocess.Popen[bytes], configuration: Path
+) -> None:
+    """Wait for the worker's first journal record: River takes a second or two to import."""
+    deadline = time.monotonic() + STUCK_S
+    while log.end(config.topic("journal"), 0) == 0:
+        if worker.poll() is not None or time.monotonic() > deadline:
+            raise _stuck(worker, configuration)
+        time.sleep(TICK_S)
+
+
+def _stuck(worker: subprocess.Popen[bytes], configuration: Path) -> Ambiguous:
     code = worker.poll()
-    return "stands still" if code is None else f"ended with exit code {code}"
+    state = "stands still" if code is None else f"ended with exit code {code}"
+    messages = configuration.with_name("worker.log")
+    return Ambiguous(f"the demo's worker {state}; its messages are in {messages}")
 
 
 def _send_events(log: Log, config: Config, examples: Sequence[Example]) -> None:

@@ -1,0 +1,87 @@
+"""Forks real processes that run one command each: a process that is killed needs no second import.
+
+Reads one JSON object a line from stdin and answers with one a line. It has imported everything and
+touched nothing: no log is open, no thread runs. What it forks is a process like any other; it has
+the command line's own entry, its own files, and dies of SIGKILL.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import simulated
+
+from stream_al.service import activate, annotate, cli, worker
+from stream_al.service.main import run
+
+IMPORTED = (activate, annotate, cli, worker)
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "poll" in order:
+            answer = _status(order["poll"])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                answers.close()
+                _child(order)
+        answers.write(json.dumps(answer) + "\n")
+
+
+def _status(pid: int) -> int | None:
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def _child(order: dict[str, Any]) -> None:
+    code = 1
+    try:
+        _become(order)
+        arguments = order["arguments"]
+        helper: Callable[..., int] | None = getattr(simulated, arguments[0].lstrip("@"), None)
+        if arguments[0].startswith("@") and helper is not None:
+            code = helper(*arguments[1:])
+        else:
+            code = run(arguments)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def _become(order: dict[str, Any]) -> None:
+    os.chdir(order["folder"])
+    os.environ.update(order["environment"])
+    for target, path, flags in (
+        (0, order["stdin"], os.O_RDONLY),
+        (1, order["stdout"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        (2, order["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        descriptor = os.open(path, flags, 0o644)
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    sys.stdin = os.fdopen(0, "r", closefd=False)
+    if order["file_bytes_max"] is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = order["file_bytes_max"]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""What runs in processes of its own beside the workers: people, and folds for comparison."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from stream_al.config import Config
+from stream_al.engine import Engine, EventReader
+from stream_al.messages import Prediction, Query, read_journal_record
+from stream_al.port import Outgoing
+from stream_al.service.settings import gate_secret, load_config
+from stream_al.service.view import records
+from stream_al_connectors import open_log
+from stream_al_connectors.opening import log_path
+
+LOOK_S = 0.02
+DELAY_LOOKS_MAX = 12
+
+
+def people(seed: str, truth_file: str) -> int:
+    """Answer queries until SIGTERM: late, at times twice, wrongly, skipped or not asked for."""
+    going = [True]
+    signal.signal(signal.SIGTERM, lambda *_: going.clear())
+    config = load_config(None)
+    truth = json.loads(Path(truth_file).read_text())
+    rng = Random(int(seed))
+    log = open_log(config)
+    topic = config.topic("queries")
+    positions = dict.fromkeys(range(log.partition_count(topic)), 0)
+    waiting: deque[tuple[int, Outgoing]] = deque()
+    look = 0
+    while going:
+        look += 1
+        for partition, position in positions.items():
+            for record in log.read(topic, partition, position, limit=500):
+                positions[partition] = record.offset + 1
+                for body in _answers(Query.model_validate_json(record.value), truth, rng):
+                    waiting.append((look + rng.randint(0, DELAY_LOOKS_MAX), _label(body)))
+        due = [outgoing for at, outgoing in waiting if at <= look]
+        waiting = deque((at, outgoing) for at, outgoing in waiting if at > look)
+        if due:
+            log.append(config.topic("labels"), due)
+        time.sleep(LOOK_S)
+    log.append(config.topic("labels"), [outgoing for _, outgoing in waiting])
+    log.close()
+    return 0
+
+
+def _label(body: dict[str, Any]) -> Outgoing:
+    return Outgoing(value=json.dumps(body).encode(), key=body["event_id"].encode())
+
+
+def _answers(query: Query, truth: dict[str, str], rng: Random) -> list[dict[str, Any]]:
+    body = {"event_id": query.event_id, "label": truth[query.event_id], "annotator": "ann"}
+    draw = rng.random()
+    if draw < 0.05:
+        return [{"event_id": query.event_id, "kind": "skip", "annotator": "ann"}, body]
+    if draw < 0.10:
+        return [body, body]
+    if draw < 0.15:
+        return [body, body | {"revision": 1, "label": "spam"}]
+    if draw < 0.18:
+        return [body, body | {"kind": "retract", "label": None, "revision": 2}]
+    if draw < 0.20:
+        return [body, {"event_id": f"never-{query.event_id}", "label": "ham", "annotator": "bob"}]
+    if draw < 0.22:
+        return [body, body | {"annotator": None}, {"event_id": query.event_id, "kind": "shout"}]
+    return [body]
+
+
+def fold(*how: str) -> int:
+    """Print the digest of the folded journal; with `replay` score every event again as well."""
+    config = load_config(None)
+    log = open_log(config, create=False)
+    secret = gate_secret(config, beside=Path(log_path(config)), create=False)
+    engine = Engine(config, secret=secret)
+    found: dict[str, Any] = {}
+    journal = records(log, config.topic("journal"), 0, 0)
+    if "replay" in how:
+        found = replay(log, config, engine, journal)
+    for record in journal:
+        engine.apply(read_journal_record(record.value), record.offset)
+    found |= {"digest": engine.model.digest(), "position": engine.version,
+              "learnt": engine.model.learnt_count, "hash_seed": sys.flags.hash_randomization}  # fmt: skip
+    print(json.dumps(found))
+    log.close()
+    return 0
+
+
+def replay(log: Any, config: Config, engine: Engine, journal: Any) -> dict[str, Any]:
+    """Score every event again with the model and the gate that it met; count what differs.
+
+    Along a partition the model's version never goes back, so sorting by it keeps each partition's
+    order, and with it the gate's.
+    """
+    stored: list[tuple[int, int, int, bytes]] = []
+    queries: dict[int, list[bytes]] = {}
+    for partition in range(config.topics.partitions):
+        engine.open_partition(partition)
+        queries[partition] = [r.value for r in records(log, config.topic("queries"), partition, 0)]
+        for record in records(log, config.topic("predictions"), partition, 0):
+            said = Prediction.model_validate_json(record.value)
+            assert said.source.partition == partition
+            stored.append((said.model_version, partition, said.source.offset, record.value))
+    stored.sort()
+    reader = EventReader(config.events)
+    events = {
+        (record.partition, record.offset): record
+        for partition in range(config.topics.partitions)
+        for record in records(log, config.topic("events"), partition, 0)
+    }
+    different: list[str] = []
+    asked = 0
+    for version, partition, offset, value in stored:
+        while engine.version < version:
+            record = next(journal)
+            engine.apply(read_journal_record(record.value), record.offset)
+        event = events[partition, offset]
+        source = Prediction.model_validate_json(value).source
+        decision = engine.score(reader.read(event.value), source=source, at_ms=event.timestamp_ms)
+        if decision.prediction.to_wire() != value:
+            different.append(f"{partition}/{offset}")
+        if decision.query is not None:
+            sent = queries[partition][engine.gates[partition].sent - 1]
+            asked += 1
+            if decision.query.to_wire() != sent:
+                different.append(f"query {partition}/{offset}")
+    return {"predictions": len(stored), "queries": asked, "different": different[:20]}
