@@ -137,8 +137,11 @@ class GroupLocks:
         self._path = path
 
     def member(self, number: int) -> FileLock | None:
-        """Take the lock that says that member `number` lives."""
-        return FileLock.take(self._path / f"{_MEMBER}{number}")
+        """Take the lock that says that member `number` lives.
+
+        Nobody else wants it; waiting is for a prober that met the file before it was locked.
+        """
+        return FileLock.take(self._path / f"{_MEMBER}{number}", wait=True)
 
     def live(self, own: int) -> list[int]:
         """Return the numbers of the live members; the files of dead ones are deleted.

@@ -11,6 +11,7 @@ from rich.table import Table
 from stream_al.config import Config
 from stream_al.messages import initial_patch
 from stream_al.port import Log
+from stream_al.quality import LABELS_MIN
 from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import journal_view

@@ -22,14 +22,14 @@ from pathlib import Path
 from random import Random
 
 from pydantic_core import from_json, to_json
-from river import feature_extraction, linear_model, preprocessing
+from river import feature_extraction, linear_model
 
 from stream_al.config import Config
 from stream_al.engine import Engine
 from stream_al.gate import Allowance, Gate
 from stream_al.labels import Resolver
 from stream_al.learner import ActiveLearner
-from stream_al.messages import Event, Label, Query, SeedEntry, Source, query_id_of
+from stream_al.messages import ControlProposal, Event, Label, Query, SeedEntry, Source, query_id_of
 from stream_al.model import Model
 from stream_al.port import Outgoing
 from stream_al.service.worker import Worker
@@ -200,7 +200,9 @@ def worker_row(name: str, preset: str, features: list[dict], bound: float) -> Ro
             assert worker.scorer is not None
             model = worker.scorer.engine.model
             for start in range(0, len(lines), 1_000):
-                log.append(config.topic("events"), [Outgoing(v) for v in lines[start:start + 1_000]])
+                log.append(
+                    config.topic("events"), [Outgoing(v) for v in lines[start : start + 1_000]]
+                )
             gc.collect()
             started = time.process_time()
             while worker.counters.events < len(lines):
@@ -217,8 +219,6 @@ def worker_row(name: str, preset: str, features: list[dict], bound: float) -> Ro
 
 
 def _teach_worker(worker: Worker, log: object, config: Config, features: list[dict]) -> None:
-    from stream_al.messages import ControlProposal
-
     proposals = [
         ControlProposal(kind="seed", proposal_id=f"seed-{i}", actor="bench", event_id=f"s{i}",
                         label="spam" if i % 2 else "ham", features=row)

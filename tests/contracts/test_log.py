@@ -39,7 +39,7 @@ class Bench:
             else SqliteLog(self.path, topics=TOPICS, durability="normal", clock=self.clock)
         )
 
-    def depose(self, member: Member) -> None:
+    def depose(self, member: Any) -> None:
         """Take a member's locks away, as when it was taken for dead."""
         if isinstance(self.log, MemoryLog):
             self.log.expel(member)
@@ -71,7 +71,8 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def log(bench: Bench) -> Log:
-    return bench.log
+    found: Log = bench.log
+    return found
 
 
 def fill(log: Log, topic: str, count: int, partition: int = 0) -> None:

@@ -59,7 +59,7 @@ def test_long_category_is_told_what_to_do() -> None:
 BAD_NUMBERS = [float("nan"), float("inf"), -float("inf"), 10**400, 1e101, np.float64("nan")]
 
 
-@pytest.mark.parametrize("bad", BAD_NUMBERS)
+@pytest.mark.parametrize("bad", BAD_NUMBERS, ids=["nan", "inf", "-inf", "int", "huge", "numpy"])
 @pytest.mark.parametrize("name", ["n", "vector"])
 def test_bad_numbers_are_dropped_or_refused_as_configured(bad: Any, name: str) -> None:
     """`drop_feature` goes on without it, `dead_letter` refuses the event."""

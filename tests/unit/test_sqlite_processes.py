@@ -15,6 +15,7 @@ import pytest
 
 from stream_al.port import Log, Member, Outgoing, Position
 from stream_al_connectors import SqliteLog
+from stream_al_connectors.sqlite_file import CHECKPOINT_PAGES, PAGE_BYTES
 
 ROOT = Path(__file__).parents[2]
 TOPICS = {"events": 4, "queries": 4, "journal": 1}
@@ -196,21 +197,21 @@ def test_a_kill_leaves_whole_transactions_only(log: SqliteLog, start: Start) -> 
     productive = 0
     for _ in range(10):
         child = start(WRITE)
-        time.sleep(0.02 + 0.1 * chance.random())
+        time.sleep(0.05 + 0.1 * chance.random())
         kill(child)
         after = check_whole(log)
         productive += after > before
         before = after
 
-    assert productive >= 8
+    assert productive >= 6
 
 
 def test_a_live_reader_sees_transactions_whole(log: SqliteLog, start: Start) -> None:
     """While another process writes, a position never runs ahead of the records below it."""
     start(WRITE)
-    deadline = time.monotonic() + 1
+    deadline = time.monotonic() + 10
     seen: set[int] = set()
-    while time.monotonic() < deadline:
+    while len(seen) < 100 and time.monotonic() < deadline:
         position = log.committed("g", "journal", 0)
         if position is None:
             continue
@@ -220,7 +221,7 @@ def test_a_live_reader_sees_transactions_whole(log: SqliteLog, start: Start) -> 
             assert end >= int(position.metadata)
         seen.add(position.offset)
 
-    assert len(seen) > 10
+    assert len(seen) == 100
 
 
 def test_a_poll_wakes_for_another_process(log: SqliteLog, start: Start) -> None:
@@ -237,7 +238,7 @@ log.append("journal", [Outgoing(str(time.time()).encode())])
 
     (record,) = member.poll(limit=5, timeout_s=10).records
 
-    assert time.time() - float(record.value) < 0.25
+    assert time.time() - float(record.value) < 1.0
 
 
 def test_a_deleted_lock_file_fences_the_first_owner(
@@ -292,17 +293,16 @@ with log.claim("query-1"):
 def test_readers_do_not_hold_up_the_checkpoint(path: Path, log: SqliteLog, start: Start) -> None:
     """While a reader goes through the log, the write-ahead file stays small: no snapshot."""
     start(WRITE)
-    deadline = time.monotonic() + 1.5
-    offset = 0
-    largest = 0
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + 20
+    offset = largest = written = 0
+    while written < 4 * CHECKPOINT_PAGES * PAGE_BYTES and time.monotonic() < deadline:
         offset += len(log.read("events", 0, offset, limit=50))
         largest = max(largest, path.with_name("log.db-wal").stat().st_size)
-    written = log.end("events", 0) * 4 * 300
+        written = log.end("events", 0) * 4 * 300
 
-    assert written > 2 * 16_384_000, "too little was written to tell"
-    assert largest < written
-    assert largest < 64 * 1024 * 1024
+    assert offset > 0
+    assert written >= 4 * CHECKPOINT_PAGES * PAGE_BYTES, "too little was written to tell"
+    assert largest < written / 2
 
 
 def test_many_processes_create_one_log(path: Path, tmp_path: Path, start: Start) -> None:
