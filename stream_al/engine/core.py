@@ -41,6 +41,8 @@ from stream_al.quality import Quality
 
 DUMP_FORMAT = 1
 STATISTICS_FIRST_EVENTS = 30
+RATE_DIGITS = 9
+"""The gate counts in units of 2^-30 label: so rounded, people read the budget that they set."""
 
 
 class Decision(NamedTuple):
@@ -167,7 +169,7 @@ class Engine:
             "queried": queried,
             "reason": reason,
             "propensity": choice.propensity,
-            "rate": choice.rate,
+            "rate": round(choice.rate, RATE_DIGITS),
             "mode": self._mode,
             "model_version": self.version,
             "segment": event.segment,
@@ -242,7 +244,7 @@ class Engine:
             case ModelEntry():
                 self.lineage = record
                 self.model = Model(self.config)
-                self.quality = Quality()
+                self.quality = Quality(since=position)
             case VoteEntry():
                 self._apply_vote(record)
             case DigestEntry():

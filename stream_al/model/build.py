@@ -12,7 +12,7 @@ from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Protocol, runtime_checkable
 
-from river import base, forest, naive_bayes, tree
+from river import forest, naive_bayes, tree
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
@@ -63,7 +63,7 @@ def build_learner(config: Config) -> Learner:
     if section.factory is not None:
         made = _from_factory(section.factory, section.seed, section.parameters)
         _refuse_problems(made, section.factory)
-        if isinstance(made, base.Classifier | base.Estimator) and not _multiclass(made):
+        if not getattr(made, "_multiclass", True):
             made = OneVsRest(made)
         return Bounded(made, types, strings=True)
     try:
@@ -94,7 +94,7 @@ def check_model(config: Config) -> list[str]:
         f"warning: model.factory holds {type(part).__name__}, which takes 7 to 9 ms for each "
         "prediction on text; on text prefer the preset linear, or MultinomialNB"
         for part in _parts(learner.model)
-        if isinstance(part, costly)
+        if issubclass(type(part), costly)  # River's Pipeline poses as its last step
     ]
 
 
@@ -186,7 +186,3 @@ def _parts(part: Any, depth: int = 0) -> Iterator[Any]:
         return
     for value in inside:
         yield from _parts(value, depth + 1)
-
-
-def _multiclass(made: Any) -> bool:
-    return bool(getattr(made, "_multiclass", True))

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Any
 
 from stream_al.config import Config
-from stream_al.errors import ConfigurationError, InvalidInput
+from stream_al.errors import ConfigurationError
 from stream_al.messages import NumberStatistics
 from stream_al.model.build import TakesStatistics, Votes, build_learner
 from stream_al.model.few_labels import CLASSES_MAX
@@ -118,7 +118,7 @@ class Model:
         try:
             cleaned = self.clean(features)
             self._learner.learn_one(cleaned, label)
-        except (InvalidInput, Exception):  # noqa: BLE001 - any River model, any error
+        except Exception:  # noqa: BLE001 - the guard, or any River model with any error
             self.failed_count += 1
             return False
         if label not in self.classes:

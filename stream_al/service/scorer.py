@@ -23,7 +23,7 @@ from stream_al.config import Config
 from stream_al.engine import Engine, EventReader
 from stream_al.errors import Gone, InvalidInput
 from stream_al.messages import Source, read_journal_record
-from stream_al.port import Log, Position, Record, Transaction
+from stream_al.port import Log, Member, Position, Record, Transaction
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
 from stream_al.service.groups import check_lineage, resolver_group, scorer_group
@@ -62,21 +62,34 @@ class Scorer:
         self._dead_letters = config.topic("dead_letters")
         self._oldest_open: dict[int, int] = {}
         self._oldest_open_read_s = 0.0
-        self._member = log.join(scorer_group(config), self._events, name=name)
+        self._name = name
+        # None until the journal is folded: a newcomer takes no partition that it can't score yet.
+        self._member: Member | None = None
 
     @property
     def owned(self) -> tuple[int, ...]:
         """The events partitions that this scorer owns now."""
-        return tuple(self._member.owned)
+        return () if self._member is None else tuple(self._member.owned)
+
+    def fold_on(self) -> bool:
+        """Fold a slice of the journal before joining; return whether more of it is there."""
+        self._fold_journal()
+        return self.engine.version < self._log.end(self._journal, 0)
+
+    def join(self) -> None:
+        """Become a member of the group: from now on partitions come."""
+        log_line("journal_folded", position=self.engine.version)
+        self._member = self._log.join(scorer_group(self._config), self._events, name=self._name)
 
     def step(self, *, timeout_s: float) -> bool:
         """Do one step; return whether there was anything to do."""
+        member = self._joined()
         folded = self._fold_journal()
         if self.engine.lineage is None:
             if not folded:
                 time.sleep(timeout_s)
             return folded
-        batch = self._member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
+        batch = member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
         for partition in batch.revoked:
             self.engine.drop_partition(partition)
         for partition in batch.assigned:
@@ -89,7 +102,7 @@ class Scorer:
         """Return how many records each owned partition has that are not scored yet."""
         return {
             partition: self._log.end(self._events, partition) - self._done(partition)
-            for partition in self._member.owned
+            for partition in self.owned
         }
 
     def _done(self, partition: int) -> int:
@@ -107,7 +120,12 @@ class Scorer:
 
     def leave(self) -> None:
         """Give the partitions back."""
-        self._member.leave()
+        if self._member is not None:
+            self._member.leave()
+
+    def _joined(self) -> Member:
+        assert self._member is not None, "fold the journal and join first"
+        return self._member
 
     # ------------------------------------------------------------------ steps
 
@@ -134,12 +152,6 @@ class Scorer:
             check_lineage(self.engine.lineage, self._config)
         return folded
 
-    def fold_to_end(self) -> None:
-        """Fold all of the journal that there is now: a start, before any prediction."""
-        end = self._log.end(self._journal, 0)
-        self._fold_journal(until=end)
-        log_line("journal_folded", position=self.engine.version)
-
     def _take_over(self, partition: int) -> None:
         done = self._log.committed(scorer_group(self._config), self._events, partition)
         self.engine.open_partition(partition, done.metadata if done else "")
@@ -152,7 +164,7 @@ class Scorer:
                 f"but the journal ends at {self.engine.version}; restore the journal's file"
             )
         offset = done.offset if done else self._log.begin(self._events, partition)
-        self._member.seek(partition, offset)
+        self._joined().seek(partition, offset)
         log_line("partition_assigned", topic=self._events, partition=partition, offset=offset)
 
     def _score(self, records: list[Record]) -> None:
@@ -160,7 +172,7 @@ class Scorer:
         batch = _Batch()
         self._read_oldest_open()
         now_ms = self._now_ms()
-        with self._member.transaction() as transaction:
+        with self._joined().transaction() as transaction:
             for partition, run in groupby(records, key=attrgetter("partition")):
                 last = None
                 for last in run:
@@ -221,7 +233,7 @@ class Scorer:
             return
         self._oldest_open_read_s = now_s
         self._oldest_open.clear()
-        for partition in self._member.owned:
+        for partition in self.owned:
             done = self._log.committed(resolver_group(self._config), self._queries, partition)
             begin = self._log.begin(self._queries, partition)
             offset = done.offset if done else begin

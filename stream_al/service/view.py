@@ -90,7 +90,7 @@ def journal_view(log: Log, config: Config) -> JournalView:
                 settings = settings.patched(record.patch)
                 last_control = (offset, record)
             case ModelEntry():
-                lineage, quality = record, Quality()
+                lineage, quality = record, Quality(since=offset)
     return JournalView(
         position=position,
         settings=settings,

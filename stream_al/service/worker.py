@@ -92,10 +92,10 @@ class Worker:
         InDoubt
             When a step's result is unknown, or another owner took over.
         """
-        if self.scorer is not None:
-            self.scorer.fold_to_end()
-        self.health.ready = True
         try:
+            if self.scorer is not None:
+                self._fold_and_join(self.scorer)
+            self.health.ready = True
             while not self._stopping:
                 busy = self.step()
                 if until_idle and not busy and self._caught_up():
@@ -105,6 +105,11 @@ class Worker:
                 if loop is not None:
                     loop.leave()
         log_line("worker_left", events=self.counters.events, stopped=self._stopping)
+
+    def _fold_and_join(self, scorer: Scorer) -> None:
+        while not self._stopping and scorer.fold_on():
+            self.health.stepped_s = time.monotonic()
+        scorer.join()
 
     def step(self) -> bool:
         """Give every role one step; return whether any had something to do."""

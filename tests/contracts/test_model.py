@@ -32,6 +32,8 @@ from stream_al.model.baseline import TERMS_MAX, Baseline, BoundedTFIDF
 from stream_al.model.one_vs_rest import OneVsRest
 
 HERE = f"{__name__}"
+_bayes: Any = naive_bayes  # River leaves these constructors untyped
+_linear: Any = linear_model
 PRESETS = ["linear", "committee", "river", "tree", "forest"]
 
 
@@ -52,7 +54,7 @@ def scaled_regression() -> Any:
 
 
 def gaussian() -> Any:
-    return naive_bayes.GaussianNB()
+    return _bayes.GaussianNB()
 
 
 def softmax() -> Any:
@@ -72,7 +74,7 @@ def neighbours() -> Any:
 
 
 def passive_aggressive() -> Any:
-    return linear_model.PAClassifier()
+    return _linear.PAClassifier()
 
 
 def perceptron() -> Any:
@@ -80,11 +82,11 @@ def perceptron() -> Any:
 
 
 def complement() -> Any:
-    return feature_extraction.BagOfWords(on="text") | naive_bayes.ComplementNB()
+    return feature_extraction.BagOfWords(on="text") | _bayes.ComplementNB()
 
 
 def multinomial() -> Any:
-    return feature_extraction.TFIDF(on="text") | naive_bayes.MultinomialNB()
+    return feature_extraction.TFIDF(on="text") | _bayes.MultinomialNB()
 
 
 def words_regression() -> Any:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -175,17 +176,23 @@ def test_a_dead_owner_is_seen_as_free(log: SqliteLog, start: Start) -> None:
 def test_two_processes_append_and_lose_nothing(log: SqliteLog, start: Start) -> None:
     """2,000 records each, interleaved: every one is there once, in its writer's order."""
     script = """
+import time
 say("ready")
+while not log.end("queries", 0):
+    pass
 for n in range(0, 2000, 10):
     log.append("journal", [Outgoing(f"{sys.argv[2]} {n + i}".encode()) for i in range(10)])
+    time.sleep(0.001)
 """
-    for process in [start(script, "a"), start(script, "b")]:
-        assert process.wait(30) == 0
+    writers = [start(script, "a"), start(script, "b")]
+    log.append("queries", [Outgoing(b"go", partition=0)])
+    assert [process.wait(30) for process in writers] == [0, 0]
 
     values: list[str] = []
     while records := log.read("journal", 0, len(values), limit=1_000):
         values += [record.value.decode() for record in records]
     assert len(values) == log.end("journal", 0) == 4_000
+    assert sum(one[0] != other[0] for one, other in pairwise(values)) > 2, "not interleaved"
     for name in ("a", "b"):
         assert [v for v in values if v[0] == name] == [f"{name} {n}" for n in range(2_000)]
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InvalidInput
+from stream_al.labels.proposals import control_problem
 from stream_al.messages import ControlProposal, Event, Label, Settings
 from stream_al.port import Log
 from stream_al.service.commands.common import (
@@ -184,6 +185,9 @@ def _control(
                 for found in error.errors(include_url=False)
             )
         ) from None
+    problem = control_problem(config.settings(), patch, None)
+    if problem is not None:
+        raise ConfigurationError(problem)
     proposal = ControlProposal(
         proposal_id=new_proposal_id(),
         actor=actor_or_default(actor),

@@ -144,7 +144,7 @@ class Observer:
                 self._settings = self._settings.patched(entry.patch)
                 self._random_share = self._settings.gate.random_share
             case ModelEntry():
-                self.quality = Quality()
+                self.quality = Quality(since=record.offset)
 
 
 def _row(query: Query, label: str | None) -> AskedRow:

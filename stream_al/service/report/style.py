@@ -43,7 +43,8 @@ dd { margin: 0; font-size: 19px; font-variant-numeric: tabular-nums; overflow-wr
 .charts { display: grid; gap: 20px; margin-top: 16px;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); }
 .charts.three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 360px), 1fr)); }
-.chart { container-type: inline-size; display: flex; flex-direction: column; margin: 0; padding: 18px 20px 12px; background: var(--card);
+.chart { container-type: inline-size; display: flex; flex-direction: column;
+  margin: 0; padding: 18px 20px 12px; background: var(--card);
   border: 1px solid var(--rule); border-radius: 6px; }
 figcaption p { font-size: 14px; }
 .chart > svg { display: block; width: 100%; height: auto; margin-top: auto; padding-top: 8px; }
