@@ -41,7 +41,7 @@ from stream_al.quality import Quality
 
 DUMP_FORMAT = 1
 STATISTICS_FIRST_EVENTS = 30
-RATE_DIGITS = 9
+RATE_DIGITS = 8
 """The gate counts in units of 2^-30 label: so rounded, people read the budget that they set."""
 
 

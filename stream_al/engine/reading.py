@@ -90,8 +90,8 @@ def parse(message: type[_Read], value: bytes) -> _Read:
 
     Examples
     --------
-    >>> parse(Label, b'{"event_id": "a", "label": "ok", "annotator": "x"}').label
-    'ok'
+    >>> parse(Event, b'{"event_id": "a", "features": {"n": 1}}').features
+    {'n': 1}
     """
     try:
         return message.model_validate_json(value)

@@ -1,4 +1,7 @@
-"""The public messages: what goes over the wire, each defined once (JSON, frozen, tolerant)."""
+"""The public messages: what goes over the wire, each defined once (JSON, frozen, tolerant).
+
+`statistics` beside them is the arithmetic that several packages do on them, pure.
+"""
 
 from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source, query_id_of
 from stream_al.messages.durations import DurationMs, duration_ms

@@ -28,6 +28,7 @@ MEMO_ENTRIES_MAX = 50_000
 MEMO_TOKEN_CHARACTERS_MAX = 32  # bounds what one entry can weigh
 NUMBERS_MAX = 4_096
 Z_MAX = 5.0
+SD_MIN = 1e-12  # relative to the mean
 BIAS = 2**32
 KEY_MASK = 2**20 - 1
 _NGRAM = 4
@@ -143,12 +144,16 @@ def number_code(name: str, statistics: NumberStatistics) -> NumberCode:
 def z_of(value: float, mean: float, sd: float) -> float:
     """Return how many sd `value` is from the mean, clipped to ±5; 0 when nothing varies.
 
+    A sd of the size of rounding errors is none: a constant would stand anywhere between its ±1.
+
     Examples
     --------
     >>> z_of(3.0, 1.0, 2.0), z_of(99.0, 1.0, 2.0), z_of(99.0, 1.0, 0.0)
     (1.0, 5.0, 0.0)
+    >>> z_of(0.1, 0.1 + 1e-17, 1e-17)
+    0.0
     """
-    if sd <= 0.0:
+    if sd <= abs(mean) * SD_MIN:
         return 0.0
     return max(-Z_MAX, min(Z_MAX, (value - mean) / sd))
 

@@ -22,6 +22,7 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error is a line or more on stderr."""
+    sys.path.append(os.getcwd())  # a `factory:` of the user's own is found beside the configuration
     from stream_al.service.cli import app  # noqa: PLC0415 - after the re-exec: imports cost time
 
     try:

@@ -71,25 +71,22 @@ class Scorer:
         """The events partitions that this scorer owns now."""
         return () if self._member is None else tuple(self._member.owned)
 
-    def fold_on(self) -> bool:
-        """Fold a slice of the journal before joining; return whether more of it is there."""
-        self._fold_journal()
-        return self.engine.version < self._log.end(self._journal, 0)
-
-    def join(self) -> None:
-        """Become a member of the group: from now on partitions come."""
-        log_line("journal_folded", position=self.engine.version)
-        self._member = self._log.join(scorer_group(self._config), self._events, name=self._name)
+    @property
+    def joined(self) -> bool:
+        """Whether the journal was folded to its end once, so that partitions may come."""
+        return self._member is not None
 
     def step(self, *, timeout_s: float) -> bool:
         """Do one step; return whether there was anything to do."""
-        member = self._joined()
         folded = self._fold_journal()
+        if self._member is None:
+            self._join_when_folded()
+            return True
         if self.engine.lineage is None:
             if not folded:
                 time.sleep(timeout_s)
             return folded
-        batch = member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
+        batch = self._member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
         for partition in batch.revoked:
             self.engine.drop_partition(partition)
         for partition in batch.assigned:
@@ -123,11 +120,16 @@ class Scorer:
         if self._member is not None:
             self._member.leave()
 
-    def _joined(self) -> Member:
-        assert self._member is not None, "fold the journal and join first"
-        return self._member
-
     # ------------------------------------------------------------------ steps
+
+    def _join_when_folded(self) -> None:
+        if self.engine.version >= self._log.end(self._journal, 0):
+            log_line("journal_folded", position=self.engine.version)
+            self._member = self._log.join(scorer_group(self._config), self._events, name=self._name)
+
+    def _owning(self) -> Member:
+        assert self._member is not None, "partitions come to members only"
+        return self._member
 
     def _fold_journal(self, *, until: int | None = None) -> bool:
         """Fold the journal's news: a slice of time, or to the position `until`."""
@@ -164,7 +166,7 @@ class Scorer:
                 f"but the journal ends at {self.engine.version}; restore the journal's file"
             )
         offset = done.offset if done else self._log.begin(self._events, partition)
-        self._joined().seek(partition, offset)
+        self._owning().seek(partition, offset)
         log_line("partition_assigned", topic=self._events, partition=partition, offset=offset)
 
     def _score(self, records: list[Record]) -> None:
@@ -172,7 +174,7 @@ class Scorer:
         batch = _Batch()
         self._read_oldest_open()
         now_ms = self._now_ms()
-        with self._joined().transaction() as transaction:
+        with self._owning().transaction() as transaction:
             for partition, run in groupby(records, key=attrgetter("partition")):
                 last = None
                 for last in run:

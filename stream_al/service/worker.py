@@ -93,9 +93,6 @@ class Worker:
             When a step's result is unknown, or another owner took over.
         """
         try:
-            if self.scorer is not None:
-                self._fold_and_join(self.scorer)
-            self.health.ready = True
             while not self._stopping:
                 busy = self.step()
                 if until_idle and not busy and self._caught_up():
@@ -106,11 +103,6 @@ class Worker:
                     loop.leave()
         log_line("worker_left", events=self.counters.events, stopped=self._stopping)
 
-    def _fold_and_join(self, scorer: Scorer) -> None:
-        while not self._stopping and scorer.fold_on():
-            self.health.stepped_s = time.monotonic()
-        scorer.join()
-
     def step(self) -> bool:
         """Give every role one step; return whether any had something to do."""
         busy = False
@@ -119,6 +111,7 @@ class Worker:
         if self.scorer is not None:
             busy = self.scorer.step(timeout_s=0.0 if busy else POLL_S) or busy
         self.health.stepped_s = time.monotonic()
+        self.health.ready = self.scorer is None or self.scorer.joined
         if self.health.stepped_s - self._viewed_s > VIEW_EVERY_S:
             self._viewed_s = self.health.stepped_s
             self.collector.view = self._view()

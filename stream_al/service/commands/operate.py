@@ -117,9 +117,7 @@ def _show_budget(config: Config, view: JournalView, *, as_json: bool) -> None:
 @budget_app.command("set")
 def budget_set(
     context: typer.Context,
-    share: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Queries per event.")
-    ] = None,
+    share: Annotated[float | None, typer.Option(help="Queries per event, 0 to 1.")] = None,
     per_hour: Annotated[
         str | None, typer.Option(help="Labels an hour over all partitions, or `off`.")
     ] = None,
