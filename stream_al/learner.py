@@ -35,6 +35,7 @@ PARTITION = 0
 JOURNAL_LABELS_MAX = 10_000
 """Label records kept for overturning; an older label can't be revised any more."""
 TICK_EVERY_MS = 1_000
+NEVER_MS = -(2**62)
 
 
 class ActiveLearner:
@@ -72,7 +73,7 @@ class ActiveLearner:
         self._events = 0
         self._queries = 0
         self._received = 0
-        self._ticked_ms: int | None = None
+        self._ticked_ms = NEVER_MS
 
     def _new_resolver(self, config: Config) -> Resolver:
         return Resolver(
@@ -96,20 +97,21 @@ class ActiveLearner:
         InvalidInput
             When the features can't be used; nothing has changed then.
         """
-        now_ms = self._now(now_ms)
-        self._tick(now_ms)
-        source = Source(partition=PARTITION, offset=self._events)
-        decision = self._engine.score(
-            event, source=source, at_ms=now_ms, oldest_open_ms=self._oldest_open_ms(now_ms)
-        )
+        if now_ms is None:
+            now_ms = self._now(None)
+        if not -TICK_EVERY_MS < now_ms - self._ticked_ms < TICK_EVERY_MS:
+            self._tick(now_ms)
+        engine = self._engine
+        source = Source.of_valid({"partition": PARTITION, "offset": self._events})
+        oldest_ms = self._oldest_open_ms(now_ms) if engine.minds_age else None
+        decision = engine.score(event, source=source, at_ms=now_ms, oldest_open_ms=oldest_ms)
         self._events += 1
         if decision.query is not None:
             self._ask(decision.query, now_ms)
-        statistics = None
-        if self._engine.model.wants_statistics:
-            statistics = self._engine.take_statistics(PARTITION)
-        if statistics is not None:
-            self._fold(self._resolver.on_statistics(statistics, now_ms=now_ms))
+        if engine.statistics_due(PARTITION):
+            statistics = engine.take_statistics(PARTITION)
+            if statistics is not None:
+                self._fold(self._resolver.on_statistics(statistics, now_ms=now_ms))
         return decision
 
     def label(self, label: Label, *, now_ms: int | None = None) -> Outcome:
@@ -245,7 +247,7 @@ class ActiveLearner:
             self._resolver.confirm(record, position)
 
     def _ask(self, query: Query, now_ms: int) -> None:
-        place = Source(partition=PARTITION, offset=self._queries)
+        place = Source.of_valid({"partition": PARTITION, "offset": self._queries})
         self._queries += 1
         self._fold(self._resolver.add_query(query, place=place, timestamp_ms=now_ms, now_ms=now_ms))
 
@@ -255,13 +257,11 @@ class ActiveLearner:
 
     def _tick(self, now_ms: int) -> None:
         self._start(now_ms)
-        if self._ticked_ms is None or abs(now_ms - self._ticked_ms) >= TICK_EVERY_MS:
+        if abs(now_ms - self._ticked_ms) >= TICK_EVERY_MS:
             self._ticked_ms = now_ms
             self._fold(self._resolver.tick(now_ms))
 
     def _oldest_open_ms(self, now_ms: int) -> int | None:
-        if self._engine.settings.gate.back_pressure is None:
-            return None
         oldest = self._resolver.oldest_pending(PARTITION)
         return None if oldest is None else max(0, now_ms - oldest.asked_ms)
 

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, assert_never
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
-from stream_al.gate import Allowance, Gate, uncertainty_measure
+from stream_al.gate import Allowance, Choice, Gate, uncertainty_measure
 from stream_al.messages import (
+    SCHEMA_VERSION,
     ClosedEntry,
     ControlEntry,
     DigestEntry,
@@ -52,6 +53,10 @@ class Decision(NamedTuple):
     query: Query | None
 
 
+# Twice as fast as calling the class, on the path of every event.
+_decision = tuple.__new__
+
+
 class Engine:
     """The scoring half of stream_al, for one worker and the events partitions that it owns.
 
@@ -69,6 +74,8 @@ class Engine:
         Events partition → its gate; changed by `score`, packed with the committed position.
     closed
         Events partition → how many of its query records the journal closed.
+    minds_age
+        Whether `score` needs the age of the oldest open query, for back-pressure.
     """
 
     def __init__(self, config: Config, *, secret: bytes) -> None:
@@ -84,6 +91,7 @@ class Engine:
         self._secret = secret
         self._collectors: dict[int, StatisticsCollector] = {}
         self._send_every = STATISTICS_FIRST_EVENTS
+        self._rate = (0.0, 0.0)  # the last rate, and what is written for it
         self._settings_changed()
 
     # ------------------------------------------------------------------ partitions
@@ -155,66 +163,93 @@ class Engine:
         )
         if model.wants_statistics:
             self._collectors[source.partition].add(features)
-        label = max(probabilities, key=probabilities.__getitem__) if probabilities else None
+        prediction = self._prediction(event, source, at_ms, probabilities, uncertainty, choice)
+        if not choice.asked or self._mode == "shadow":
+            return _decision(Decision, (prediction, None))
+        gate.note_sent()
+        query = self._query(event, features, prediction, at_ms)
+        return _decision(Decision, (prediction, query))
+
+    def _prediction(
+        self,
+        event: Event,
+        source: Source,
+        at_ms: int,
+        probabilities: dict[str, float],
+        uncertainty: float,
+        choice: Choice,
+    ) -> Prediction:
+        asked, propensity, rate, floor = choice
+        if rate != self._rate[0]:
+            self._rate = (rate, round(rate, RATE_DIGITS))
         reason: Reason | None = None
-        if choice.asked:
-            reason = "cold_start" if cold else "random" if choice.floor else self._chosen
-        queried = choice.asked and self._mode != "shadow"
+        if asked:
+            reason = self._chosen
+            if len(probabilities) < 2:
+                reason = "cold_start"
+            elif floor:
+                reason = "random"
+        mode = self._mode
         fields: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
             "event_id": event.event_id,
             "source": source,
-            "label": label,
+            "label": max(probabilities, key=probabilities.__getitem__) if probabilities else None,
             "probabilities": probabilities,
             "uncertainty": uncertainty,
-            "queried": queried,
+            "queried": asked and mode != "shadow",
             "reason": reason,
-            "propensity": choice.propensity,
-            "rate": round(choice.rate, RATE_DIGITS),
-            "mode": self._mode,
+            "propensity": propensity,
+            "rate": self._rate[1],
+            "mode": mode,
             "model_version": self.version,
             "segment": event.segment,
             "at_ms": at_ms if event.at_ms is None else event.at_ms,
         }
-        if self._mode == "shadow":
-            return Decision(ShadowPrediction(**fields, would_query=choice.asked), None)
-        prediction = Prediction(**fields)
-        if not queried:
-            return Decision(prediction, None)
-        gate.note_sent()
-        return Decision(prediction, self._query(event, features, prediction, at_ms))
+        if mode == "shadow":
+            return ShadowPrediction.of_valid(fields | {"would_query": asked})
+        return Prediction.of_valid(fields)
 
     def _query(
         self, event: Event, features: dict[str, Any], prediction: Prediction, at_ms: int
     ) -> Query:
-        return Query(
-            query_id=query_id_of(event.event_id),
-            event_id=event.event_id,
-            source=prediction.source,
-            features=features,
-            label=prediction.label,
-            probabilities=prediction.probabilities,
-            uncertainty=prediction.uncertainty,
-            propensity=prediction.propensity,
-            rate=prediction.rate,
-            model_version=prediction.model_version,
-            reason=prediction.reason or "uncertain",
-            priority=prediction.uncertainty,
-            votes_wanted=self.settings.votes,
-            asked_at_ms=at_ms,
-            expires_at_ms=at_ms + self.config.labels.expire_after,
-            segment=event.segment,
-            meta=event.meta,
+        return Query.of_valid(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "query_id": query_id_of(event.event_id),
+                "event_id": event.event_id,
+                "source": prediction.source,
+                "features": features,
+                "label": prediction.label,
+                "probabilities": prediction.probabilities,
+                "uncertainty": prediction.uncertainty,
+                "propensity": prediction.propensity,
+                "rate": prediction.rate,
+                "model_version": prediction.model_version,
+                "reason": prediction.reason,
+                "priority": prediction.uncertainty,
+                "votes_wanted": self.settings.votes,
+                "asked_at_ms": at_ms,
+                "expires_at_ms": at_ms + self.config.labels.expire_after,
+                "segment": event.segment,
+                "meta": event.meta,
+            }
+        )
+
+    def statistics_due(self, partition: int) -> bool:
+        """Whether enough events came together for `take_statistics`."""
+        return (
+            self.model.wants_statistics
+            and self._collectors[partition].event_count >= self._send_every
         )
 
     def take_statistics(self, partition: int) -> StatisticsProposal | None:
-        """Return what a partition's events added to the statistics, when enough came together."""
+        """Return what a partition's events added to the statistics since the last time."""
         collector = self._collectors[partition]
-        if collector.event_count < self._send_every:
+        event_count, numbers = collector.event_count, collector.take()
+        if not numbers:  # texts and categories need none
             return None
-        event_count = collector.event_count
-        return StatisticsProposal(
-            partition=partition, event_count=event_count, numbers=collector.take()
-        )
+        return StatisticsProposal(partition=partition, event_count=event_count, numbers=numbers)
 
     # ------------------------------------------------------------------ folding
 
@@ -277,6 +312,7 @@ class Engine:
         self._chosen: Reason = "disagreement" if self._measure is None else "uncertain"
         self._mode: Mode = _mode_of(self.settings.modes)
         self._allowance = Allowance.of(self.settings)
+        self.minds_age = self.settings.gate.back_pressure is not None
 
     # ------------------------------------------------------------------ in and out
 

@@ -109,7 +109,10 @@ def parse(message: type[_Read], value: bytes) -> _Read:
 
 
 def _broken(error: object) -> InvalidInput:
-    return InvalidInput("BrokenJson", f"not a JSON object: {error}; send one JSON object a record")
+    said = str(error)
+    if "hex escape" in said:
+        said += " (a lone surrogate is half of a character)"
+    return InvalidInput("BrokenJson", f"not a JSON object: {said}; send one JSON object a record")
 
 
 def _path(dotted: str | None) -> tuple[str | int, ...]:

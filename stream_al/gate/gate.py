@@ -238,6 +238,11 @@ class Gate:
 
     # ------------------------------------------------------------------ counting
 
+    @property
+    def credit_labels(self) -> float:
+        """Labels of the hour not yet spent, as of the last event; 0 or more."""
+        return max(self._credit, 0) * _RATE
+
     def note_sent(self) -> None:
         """Count a query record that is sent."""
         self.sent += 1

@@ -61,9 +61,10 @@ def margin(probabilities: Mapping[str, float]) -> float:
     if len(probabilities) < 2:
         return 1.0
     values = sorted(probabilities.values())
-    if isnan(sum(values)):
-        return 1.0
-    return _in_unit(1.0 - (values[-1] - values[-2]))
+    gap = values[-1] - values[-2]
+    if 0.0 <= gap <= 1.0 and (len(values) == 2 or not isnan(sum(values))):
+        return 1.0 - gap
+    return 1.0 if isnan(sum(values)) else _in_unit(1.0 - gap)
 
 
 def entropy(probabilities: Mapping[str, float]) -> float:

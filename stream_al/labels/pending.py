@@ -30,6 +30,8 @@ _PRIORITY_AT = _FACTS.size - 8
 
 Words = tuple[str | None, ...]
 
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class PendingQuery:
     """One pending query, packed.
@@ -111,7 +113,7 @@ class PendingQuery:
 
 def pack(query: Query, place: Source, base_ms: int) -> bytes:
     """Return all of a query but its id and words, packed."""
-    body = json.dumps([query.features, query.meta], ensure_ascii=False, separators=(",", ":"))
+    body = _to_json([query.features, query.meta])
     facts = _FACTS.pack(
         place.partition,
         place.offset,

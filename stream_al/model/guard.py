@@ -27,6 +27,8 @@ class Guard:
 
     Attributes
     ----------
+    _texts
+        Names of text features.
     _names
         Names found good that are not declared: a memo, cleared when full.
     """
@@ -36,6 +38,9 @@ class Guard:
         self._drops = events.on_bad_number == "drop_feature"
         self._features_max = events.features_max
         self._names: set[str] = set()
+        self._texts = {name for name, kind in self._types.items() if kind == "text"}
+        if self._types.get("text", "text") == "text":
+            self._texts.add("text")
 
     def clean(self, features: dict[str, Any]) -> dict[str, Any]:
         """Return features fit for a model: the same object when nothing had to change.
@@ -59,6 +64,9 @@ class Guard:
                 and -NUMBER_MAX < value < NUMBER_MAX
                 and name in names
             ):
+                continue
+            # A text of plain ASCII holds no surrogate: nothing is to be changed.
+            if kind is str and name in self._texts and value.isascii():
                 continue
             return self._cleaned(features)
         return features

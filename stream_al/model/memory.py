@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stream_al.messages import NumberStatistics
-from stream_al.model.encoder import Z_MAX, Vector
+from stream_al.model.encoder import SD_MIN, Z_MAX, Vector
 
 LABELS_MAX = 1_000
 COLUMNS_MAX = 256
@@ -119,10 +119,7 @@ class Memory:
         statistics = [self._statistics.get(name) for name in self.columns]
         self._mean = np.array([0.0 if s is None else s.mean for s in statistics])
         self._scale = np.array(
-            [
-                float("=" in name) if s is None else 1.0 / s.sd if s.sd > 0.0 else 0.0
-                for name, s in zip(self.columns, statistics, strict=True)
-            ]
+            [_scale_of(name, s) for name, s in zip(self.columns, statistics, strict=True)]
         )
         self._places = self._placed(self._raw)
 
@@ -166,3 +163,10 @@ def _total(values: list[float]) -> float:
     for value in values:
         total += value
     return total
+
+
+def _scale_of(name: str, statistics: NumberStatistics | None) -> float:
+    """Return what a column is multiplied by: 1/sd, 1 for a category, 0 where nothing varies."""
+    if statistics is None:
+        return float("=" in name)
+    return 1.0 / statistics.sd if statistics.sd > abs(statistics.mean) * SD_MIN else 0.0

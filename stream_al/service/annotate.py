@@ -5,6 +5,9 @@ A query on screen is claimed in the log, so nobody else sees it; a claim dies wi
 
 from __future__ import annotations
 
+import codecs
+import os
+import select
 import sys
 import termios
 import time
@@ -29,6 +32,8 @@ IDLE_S = 0.5
 TEXT_CHARACTERS_MAX = 2_000
 CLASSES_MAX = 9
 LABEL_KEYS = "123456789"
+END = "\x04"
+QUIT = ("q", END)
 
 
 class Annotating:
@@ -68,7 +73,7 @@ class Annotating:
             with claim:
                 return self._ask(opened)
         self._console.print("nothing open; waiting (q quits)", end="\r")
-        return _key(IDLE_S) != "q"
+        return _key(IDLE_S) not in QUIT
 
     def _learn_classes(self) -> None:
         if self._config.labels.classes is None:
@@ -93,7 +98,7 @@ class Annotating:
         started = time.monotonic()
         while True:
             key = _key(None)
-            if key == "q":
+            if key in QUIT:
                 return False
             if key == "z":
                 self._undo()
@@ -118,7 +123,7 @@ class Annotating:
     def _new_class(self) -> str:
         self._console.print("name of the new class, then Enter: ", end="")
         name = ""
-        while (key := _key(None)) not in {"\r", "\n"}:
+        while (key := _key(None)) not in {"\r", "\n", END}:
             name = name[:-1] if key in {"\x7f", "\b"} else name + key
             self._console.print(f"\rname of the new class, then Enter: {name} ", end="",
                                 markup=False)  # fmt: skip
@@ -177,11 +182,20 @@ def _single_keys() -> Iterator[None]:
 
 
 def _key(timeout_s: float | None) -> str:
-    """Return the next key; an empty text when none came in time, `q` at the end of input."""
-    import select  # noqa: PLC0415
-
-    ready, _, _ = select.select([sys.stdin], [], [], timeout_s)
-    return (sys.stdin.read(1) or "q") if ready else ""
+    """Return the next key; an empty text when none came in time, `END` at the end of input."""
+    descriptor = sys.stdin.fileno()
+    ready, _, _ = select.select([descriptor], [], [], timeout_s)
+    if not ready:
+        return ""
+    # Not sys.stdin.read: it would take in what is typed ahead, where `select` can't see it.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    key = ""
+    while not key:
+        byte = os.read(descriptor, 1)
+        if not byte:
+            return END
+        key = decoder.decode(byte)
+    return key
 
 
 def _now_ms() -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 
@@ -22,14 +23,17 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error is a line or more on stderr."""
-    sys.path.append(os.getcwd())  # a `factory:` of the user's own is found beside the configuration
+    sys.path.append(
+        str(Path.cwd())
+    )  # a `factory:` of the user's own is found beside the configuration
     from stream_al.service.cli import app  # noqa: PLC0415 - after the re-exec: imports cost time
 
     try:
         result = app(arguments, standalone_mode=False, prog_name="stream-al")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            return 0  # the frame's answer to `read … | head`, which is no failure
+        raise
     except KeyboardInterrupt:
         return 130
     except Exception as error:

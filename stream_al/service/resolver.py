@@ -136,6 +136,12 @@ class ResolverLoop:
             for partition in range(self._log.partition_count(topic))
         )
 
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Return (topic, partition) → records not taken yet; nothing while standing by."""
+        if self._resolver is None:
+            return {}
+        return {place: self._log.end(*place) - next_ for place, next_ in self._positions.items()}
+
     def leave(self) -> None:
         """Give the journal back."""
         self._resolver = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from stream_al.config import Config
+from stream_al.config import TOPIC_NAMES, Config
 from stream_al.engine import Engine
 from stream_al.model import Model
 from stream_al.port import Log
@@ -125,20 +125,38 @@ class Worker:
         log, config = self._log, self._config
         engine = self.scorer.engine if self.scorer else None
         resolver = self.resolver.active if self.resolver else None
-        lag = self.scorer.lag() if self.scorer else {}
         pending = dict(resolver.pending_by_partition()) if resolver else {}
         oldest = [resolver.oldest_pending(p) for p in pending] if resolver else []
         ages = [self._now_ms() - found.asked_ms for found in oldest if found is not None]
+        known = engine or resolver
+        version = engine.version if engine else resolver.position if resolver else 0
         return View(
-            model_version=engine.version if engine else 0,
-            journal_lag=log.end(config.topic("journal"), 0) - engine.version if engine else 0,
-            lag={("events", partition): count for partition, count in lag.items()},
-            budget_share=engine.settings.gate.budget.share if engine else 0.0,
+            model_version=version,
+            journal_lag=log.end(config.topic("journal"), 0) - version if known else 0,
+            lag=self._lag(),
+            budget_share=known.settings.gate.budget.share if known else 0.0,
+            budget_remaining=_credit(engine) if engine else None,
             pending=pending,
             oldest_pending_s=max(ages, default=0) / 1_000,
             quality=engine.quality.summary() if engine else None,
             learn_failures=engine.model.failed_count if engine else 0,
         )
+
+    def _lag(self) -> dict[tuple[str, int], int]:
+        """Return (short name of a topic, partition) → records not read yet by this worker."""
+        short = {self._config.topic(name): name for name in TOPIC_NAMES}
+        events = self.scorer.lag() if self.scorer else {}
+        others = self.resolver.lag() if self.resolver else {}
+        return {("events", partition): count for partition, count in events.items()} | {
+            (short[topic], partition): count for (topic, partition), count in others.items()
+        }
+
+
+def _credit(engine: Engine) -> float | None:
+    """Return the labels that the hour still allows to the partitions owned; None when it is off."""
+    if engine.settings.gate.budget.per_hour is None:
+        return None
+    return sum(gate.credit_labels for gate in engine.gates.values())
 
 
 def serve(worker: Worker, config: Config, *, until_idle: bool) -> None:

@@ -228,7 +228,9 @@ def follow(learner: ActiveLearner, examples: Sequence[Example], delay: int) -> I
         decision = learner.score(example.event, now_ms=now_ms)
         if decision.query is not None:
             event_id = example.event.event_id
-            due.append((index + delay, Label(event_id=event_id, label=example.label, annotator="a")))
+            due.append(
+                (index + delay, Label(event_id=event_id, label=example.label, annotator="a"))
+            )
         given = []
         while due and (due[0][0] <= index or index == last):
             label = due.popleft()[1]

@@ -102,7 +102,7 @@ class Process:
         while (code := self.poll()) is None:
             assert time.monotonic() < deadline, f"still running; it said: {self.err[-2000:]}"
             time.sleep(0.005)
-        return Ended(code, self.out, self.err)
+        return Ended(code, self.out if self._out.is_file() else "", self.err)
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -160,6 +160,7 @@ class Deployment:
         self,
         *arguments: object,
         stdin: Path | str = os.devnull,
+        stdout: Path | None = None,
         environment: dict[str, str] | None = None,
         file_bytes_max: int | None = None,
     ) -> Process:
@@ -172,7 +173,7 @@ class Deployment:
                 "folder": str(self.folder),
                 "environment": environment or {},
                 "stdin": str(stdin),
-                "stdout": f"{name}.out",
+                "stdout": str(stdout or f"{name}.out"),
                 "stderr": f"{name}.err",
                 "file_bytes_max": file_bytes_max,
             },

@@ -33,7 +33,9 @@ def test_budget_is_in_force_everywhere_within_a_second(deployment: Deployment) -
     deployment.configure(gate={"budget": {"share": 0.01}})
     workers = [deployment.worker(), deployment.worker()]
     _feed(deployment)
-    until(lambda: len({one["source"]["partition"] for one in deployment.messages("predictions")}) == 4)
+    until(
+        lambda: len({one["source"]["partition"] for one in deployment.messages("predictions")}) == 4
+    )
 
     position = _position(deployment, "budget", "set", "--share", "0.5")
 
@@ -114,7 +116,9 @@ def test_control_without_a_worker_waits_for_one(deployment: Deployment) -> None:
     deployment.send(native(2))
     deployment.done("run", "--until-idle")
     assert deployment.messages("journal")[-1]["patch"] == {"gate": {"budget": {"share": 0.2}}}
-    assert {o["rate"] for o in deployment.messages("predictions") if o["event_id"] == "e-2"} == {0.2}
+    assert {o["rate"] for o in deployment.messages("predictions") if o["event_id"] == "e-2"} == {
+        0.2
+    }
 
 
 def _scored(deployment: Deployment, start: int, count: int, position: int) -> list[dict[str, Any]]:

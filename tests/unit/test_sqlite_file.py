@@ -249,3 +249,24 @@ def test_a_configuration_opens_its_log(tmp_path: Path) -> None:
     memory = open_log(Config.model_validate({"log": {"connector": "memory"}}))
     assert isinstance(memory, MemoryLog)
     memory.close()
+
+
+def test_a_write_transaction_excludes_others_from_its_first_read(tmp_path: Path) -> None:
+    """Between looking where a partition ends and writing there, nobody else gets in."""
+    path = tmp_path / "log.db"
+    errors: list[str] = []
+
+    def intrude() -> int:
+        other = sqlite3.connect(path, timeout=0, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            errors.append(str(error))
+        other.close()
+        return 1
+
+    log = SqliteLog(path, topics=TOPICS, clock=intrude)
+    log.append("events", [Outgoing(b"")])
+    log.close()
+
+    assert errors == ["database is locked"]

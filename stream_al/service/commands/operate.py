@@ -35,12 +35,10 @@ from stream_al.service.view import JournalView, journal_view
 SEED_BATCH = 500
 
 budget_app = typer.Typer(
-    help="Show the labelling budget, or turn it while workers run.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
 model_app = typer.Typer(
-    help="The model in force; `activate` starts another.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
 )
@@ -85,7 +83,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def budget(
     context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show the labelling budget, or turn it with `set`.
+    """Show the labelling budget, or turn it with `set` while workers run.
 
     Example: `stream-al budget`, `stream-al budget set --share 0.02 --reason "night shift"`
     """
@@ -261,7 +259,7 @@ def _seed(event: Event, label: Any, field: str, actor: str) -> ControlProposal:
 
 @model_app.callback()
 def model(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show the lineage in force: which model the journal teaches, and since when.
+    """Show the model in force and since when; `activate` starts another.
 
     Example: `stream-al model`, `stream-al model activate --reason "committee"`
     """

@@ -36,8 +36,8 @@ app: stream-al                  # prefix of topics and groups
 log:
   connector: sqlite             # one file, no broker
   # path: stream-al.db          # default: <app>.db
-  durability: full              # full survives a power cut; normal a kill, and is faster
-  retention: 30d                # older records go, never one that is still needed, never the journal
+  durability: full              # survives a power cut; normal: a kill only, and is faster
+  retention: 30d                # older records go; never one still needed, never the journal
 topics:
   partitions: 4                 # of events: the unit of scale; the budget is split over them
 
