@@ -82,13 +82,16 @@ def tokens_of(text: str) -> list[str]:
 def token_keys(token: str) -> tuple[int, ...]:
     """Return the keys of a token: its own, and one for each 4-gram of `" token "`; 20 bits each.
 
+    A token of one character has one gram, all of `" t "`: it counts twice as any short word does.
+
     Examples
     --------
-    >>> len(token_keys("free")), len(token_keys("!"))
-    (4, 1)
+    >>> len(token_keys("free")), len(token_keys("ok")), len(token_keys("!"))
+    (4, 2, 2)
     """
     padded = f" {token} "
-    grams = (padded[i : i + _NGRAM] for i in range(len(padded) - _NGRAM + 1))
+    gram_count = max(1, len(padded) - _NGRAM + 1)
+    grams = (padded[i : i + _NGRAM] for i in range(gram_count))
     own = crc32(token.encode()) & KEY_MASK
     return (own, *(crc32(gram.encode(), 1) & KEY_MASK for gram in grams))
 

@@ -55,7 +55,7 @@ def _child(order: dict[str, Any]) -> None:
             code = run(arguments)
     except SystemExit as error:
         code = int(error.code or 0)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, the child ends here and says it
         traceback.print_exc()
     finally:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import time
 from collections import deque
 from pathlib import Path
@@ -22,6 +21,7 @@ from stream_al_connectors.opening import log_path
 
 LOOK_S = 0.02
 DELAY_LOOKS_MAX = 12
+ODD_SHARE = 0.2
 
 
 def people(seed: str, truth_file: str) -> int:
@@ -58,21 +58,17 @@ def _label(body: dict[str, Any]) -> Outgoing:
 
 
 def _answers(query: Query, truth: dict[str, str], rng: Random) -> list[dict[str, Any]]:
-    body = {"event_id": query.event_id, "label": truth[query.event_id], "annotator": "ann"}
-    draw = rng.random()
-    if draw < 0.05:
-        return [{"event_id": query.event_id, "kind": "skip", "annotator": "ann"}, body]
-    if draw < 0.10:
-        return [body, body]
-    if draw < 0.15:
-        return [body, body | {"revision": 1, "label": "spam"}]
-    if draw < 0.18:
-        return [body, body | {"kind": "retract", "label": None, "revision": 2}]
-    if draw < 0.20:
-        return [body, {"event_id": f"never-{query.event_id}", "label": "ham", "annotator": "bob"}]
-    if draw < 0.22:
-        return [body, body | {"annotator": None}, {"event_id": query.event_id, "kind": "shout"}]
-    return [body]
+    event_id = query.event_id
+    body = {"event_id": event_id, "label": truth[event_id], "annotator": "ann"}
+    oddities: list[list[dict[str, Any]]] = [
+        [{"event_id": event_id, "kind": "skip", "annotator": "ann"}, body],
+        [body, body],
+        [body, body | {"revision": 1, "label": "spam"}],
+        [body, body | {"kind": "retract", "label": None, "revision": 2}],
+        [body, {"event_id": f"never-{event_id}", "label": "ham", "annotator": "bob"}],
+        [body, body | {"annotator": None}, {"event_id": event_id, "kind": "shout"}],
+    ]
+    return rng.choice(oddities) if rng.random() < ODD_SHARE else [body]
 
 
 def fold(*how: str) -> int:
@@ -87,8 +83,11 @@ def fold(*how: str) -> int:
         found = replay(log, config, engine, journal)
     for record in journal:
         engine.apply(read_journal_record(record.value), record.offset)
-    found |= {"digest": engine.model.digest(), "position": engine.version,
-              "learnt": engine.model.learnt_count, "hash_seed": sys.flags.hash_randomization}  # fmt: skip
+    found |= {
+        "digest": engine.model.digest(),
+        "position": engine.version,
+        "learnt": engine.model.learnt_count,
+    }
     print(json.dumps(found))
     log.close()
     return 0

@@ -69,7 +69,7 @@ def test_budget_is_recorded_with_actor_and_reason(deployment: Deployment) -> Non
 
 
 def test_impossible_budget_is_refused_at_once(deployment: Deployment) -> None:
-    """A value that no worker would take ends with exit 2, names field and value, changes nothing."""
+    """A value that no worker would take: exit 2, field and value named, nothing changed."""
     deployment.worker()
     before = deployment.ends("controls")
 
@@ -154,7 +154,7 @@ def test_modes_through_the_log(deployment: Deployment) -> None:
 
 
 def test_freeze_keeps_labels_and_teaches_nothing(deployment: Deployment) -> None:
-    """Frozen labels are journaled and estimated; the model, in every fold of it, never sees them."""
+    """Frozen labels are journaled and estimated; no fold of this lineage learns them."""
     deployment.configure(gate={"budget": {"share": 1.0}})
     deployment.worker()
     _scored(deployment, 0, 8, 0)

@@ -143,7 +143,7 @@ def _assert_every_label_has_one_outcome(deployment: Deployment) -> None:
 
 
 def _assert_spend_follows_propensity(deployment: Deployment) -> None:
-    """|queries − Σ propensity| stays below 1.1 at every prefix; the version never goes back."""
+    """Hold |queries − Σ propensity| < 1.1 at every prefix; the version never goes back."""
     by_partition = defaultdict(list)
     for record in deployment.records("predictions"):
         by_partition[record.partition].append(json.loads(record.value))

@@ -1,4 +1,4 @@
-"""A model configuration other than the journal's never mixes with it; `model activate` starts it."""
+"""Another model configuration never mixes with the journal's; `model activate` starts it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GATE = {"gate": {"budget": {"share": 1.0}}}
 
 
 def _taught(deployment: Deployment) -> None:
-    """A journal in which the first configuration learnt two classes."""
+    """Make a journal in which the first configuration learnt two classes."""
     deployment.configure(**GATE)
     deployment.send(native(0), native(1))
     deployment.done("run", "--until-idle")

@@ -35,7 +35,7 @@ ActorOption = Annotated[
 ]
 
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def now_ms() -> int:
