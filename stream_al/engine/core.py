@@ -270,7 +270,7 @@ class Engine:
                 share = self.settings.gate.random_share
                 self.quality.retract(record, random_share=share)
             case ControlEntry():
-                self.settings = self.settings.patched(record.patch)
+                self.settings = self.settings.folded(record.patch)
                 self.last_control = record
                 self._settings_changed()
             case StatisticsEntry():

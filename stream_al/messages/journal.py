@@ -11,8 +11,9 @@ import json
 from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
+from stream_al.errors import ConfigurationError
 from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
 from stream_al.messages.label import LabelKind
 from stream_al.messages.settings import Settings
@@ -122,7 +123,7 @@ class SeedEntry(Entry):
     kind: Literal["seed"] = "seed"
     event_id: str
     label: str
-    features: Features | None
+    features: Features | None = None
 
 
 class VolunteeredEntry(Entry):
@@ -197,11 +198,23 @@ def read_journal_record(value: bytes) -> JournalRecord:
 
     Raises
     ------
-    pydantic.ValidationError
+    ConfigurationError
         When it is unreadable or of an unknown kind: the reader is older than the journal and must
         stop, for skipping a lesson would make it another model.
+
+    Examples
+    --------
+    >>> read_journal_record(b'{"kind": "seed", "at_ms": 0, "event_id": "a", "label": "ok"}').label
+    'ok'
     """
-    return _ADAPTER.validate_json(value)
+    try:
+        return _ADAPTER.validate_json(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigurationError(
+            f"the journal holds a record that this version can't read ({first['msg']}); "
+            "it was written by a newer one: upgrade this worker"
+        ) from None
 
 
 def chained(record: Any, chain: str) -> Any:

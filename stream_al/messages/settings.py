@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_al.messages.durations import DurationMs
 
@@ -89,6 +89,23 @@ class Settings(Section):
         0.02
         """
         return Settings.model_validate(_merged(self.model_dump(), patch))
+
+
+    def folded(self, patch: dict[str, Any]) -> Settings:
+        """Return `patched`, or these settings when the patch can't be applied.
+
+        For readers of the journal: the resolver refuses such a patch, but one of another version
+        may have let it pass, and then every reader has to skip it alike.
+
+        Examples
+        --------
+        >>> Settings().folded({"gate": {"budget": {"share": 7}}}) == Settings()
+        True
+        """
+        try:
+            return self.patched(patch)
+        except ValidationError:
+            return self
 
 
 def _merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:

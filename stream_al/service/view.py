@@ -87,7 +87,7 @@ def journal_view(log: Log, config: Config) -> JournalView:
             case ClosedEntry() if record.reason != "repeated":
                 quality.lost(record.reason)
             case ControlEntry():
-                settings = settings.patched(record.patch)
+                settings = settings.folded(record.patch)
                 last_control = (offset, record)
             case ModelEntry():
                 lineage, quality = record, Quality(since=offset)

@@ -33,7 +33,6 @@ from stream_al.testing import Example, obfuscated
 from stream_al_connectors import open_log
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-CHECKOUT = Path(__file__).parents[2]
 WINDOW_EVENTS = 1_000
 EVENT_MS = 100
 BATCH_EVENTS_MAX = 500
@@ -52,6 +51,8 @@ class Cell:
         A name of `STREAMS`, with `[:n]` behind it for its first n events.
     share
         The budget, labels per event; 1 for the arm `all`.
+    learning_rate
+        Of the preset `river`; its own when None.
     """
 
     stream: str
@@ -61,6 +62,7 @@ class Cell:
     delay: int
     seed: int
     through: Literal["worker", "memory"] = "memory"
+    learning_rate: float | None = None
 
     @property
     def secret(self) -> bytes:
@@ -73,11 +75,12 @@ class Cell:
             "budget": {"share": self.share},
             "random_share": 1.0 if self.arm == "random" else 0.2,
         }
+        parameters = {} if self.learning_rate is None else {"learning_rate": self.learning_rate}
         return Config.model_validate(
             {
                 "log": {"path": path, "durability": "normal"},
                 "topics": {"partitions": 1},
-                "model": {"preset": self.preset},
+                "model": {"preset": self.preset, "parameters": parameters},
                 "gate": gate,
             }
         )
@@ -95,8 +98,8 @@ class Step(NamedTuple):
 class Score:
     """Counts of truth and prediction over all events.
 
-    Before the first label there is no prediction. For the estimates it counts as wrong; in the
-    tables it counts as the first class, for so the recipes count: River's binary models begin there.
+    Before the first label there is no prediction. For the estimates that counts as wrong; in the
+    tables it counts as the first class, as in the recipes: River's binary models begin there.
     """
 
     def __init__(self, examples: Sequence[Example]) -> None:

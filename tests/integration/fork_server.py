@@ -16,10 +16,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import simulated
-
 from stream_al.service import activate, annotate, cli, worker
 from stream_al.service.main import run
+from tests.integration import simulated
 
 IMPORTED = (activate, annotate, cli, worker)
 

@@ -141,7 +141,7 @@ class Observer:
             case ClosedEntry():
                 self.closed += 1
             case ControlEntry():
-                self._settings = self._settings.patched(entry.patch)
+                self._settings = self._settings.folded(entry.patch)
                 self._random_share = self._settings.gate.random_share
             case ModelEntry():
                 self.quality = Quality(since=record.offset)
