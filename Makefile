@@ -12,13 +12,14 @@ COMPILE := $(LOCKER)/bin/pip-compile --quiet --generate-hashes --strip-extras --
 	--no-annotate --no-header --no-emit-options --no-emit-index-url
 LOCK_NOTE := \# Made by `make lock`; holds for Python 3.11 to 3.13 on Linux. Edit pyproject.toml instead.
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench quality lock clean
 
 help:
 	@echo "make demo   real messages through the whole loop; ends with report.html (ARGS=--no-live)"
 	@echo "make test   all tests (ARGS='-k gate')"
 	@echo "make lint   format, rules, types, layers"
 	@echo "make bench  speed and memory, as ratios within one run"
+	@echo "make quality  docs/QUALITY.md from ../shared/data, about 20 minutes (ARGS='--jobs 2')"
 	@echo "make lock   resolve requirements/*.txt again"
 	@echo "make clean  remove what these targets made"
 
@@ -36,6 +37,9 @@ lint: $(DEV)
 
 bench: $(DEV)
 	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+quality: $(DEV)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.benchmarks.quality $(ARGS)
 
 lock: $(LOCKER)/bin/pip-compile
 	@$(COMPILE) --build-deps-for editable --output-file requirements/base.txt pyproject.toml

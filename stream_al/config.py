@@ -160,6 +160,15 @@ class Config(Section):
     http: HttpSection = HttpSection()
 
     @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        full = [self.topic(name) for name in TOPIC_NAMES]
+        twice = sorted({name for name in full if full.count(name) > 1})
+        if twice:
+            msg = f"topics: {', '.join(twice)} is named more than once; give each its own name"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _open_covers_partitions(self) -> Self:
         open_max = self.gate.budget.open
         if open_max is not None and 0 < open_max < self.topics.partitions:

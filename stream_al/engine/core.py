@@ -7,13 +7,14 @@ folds one journal record. No clock, no chance, no I/O: the same inputs give the 
 from __future__ import annotations
 
 import pickle
-from typing import Any, NamedTuple, assert_never
+from collections import deque
+from typing import Any, assert_never
 
 from stream_al.config import Config
+from stream_al.engine.decision import Decision, prediction_of, query_of, reason_of
 from stream_al.errors import ConfigurationError
-from stream_al.gate import Allowance, Choice, Gate, uncertainty_measure
+from stream_al.gate import Allowance, Gate, uncertainty_measure
 from stream_al.messages import (
-    SCHEMA_VERSION,
     ClosedEntry,
     ControlEntry,
     DigestEntry,
@@ -23,34 +24,24 @@ from stream_al.messages import (
     Mode,
     ModelEntry,
     Modes,
-    Prediction,
-    Query,
     Reason,
     RetractionEntry,
     SeedEntry,
     Settings,
-    ShadowPrediction,
     Source,
     StatisticsEntry,
     StatisticsProposal,
     VolunteeredEntry,
     VoteEntry,
-    query_id_of,
 )
 from stream_al.model import Model, StatisticsCollector
 from stream_al.quality import Quality
 
 DUMP_FORMAT = 1
 STATISTICS_FIRST_EVENTS = 30
+RAISED_MAX = 10_000
 RATE_DIGITS = 8
 """The gate counts in units of 2^-30 label: so rounded, people read the budget that they set."""
-
-
-class Decision(NamedTuple):
-    """What became of one event: always a prediction, and a query when the gate asks."""
-
-    prediction: Prediction
-    query: Query | None
 
 
 # Twice as fast as calling the class, on the path of every event.
@@ -91,6 +82,10 @@ class Engine:
         self._secret = secret
         self._collectors: dict[int, StatisticsCollector] = {}
         self._send_every = STATISTICS_FIRST_EVENTS
+        self._statistics: StatisticsEntry | None = None
+        self._settled: set[str] = set()  # numbers whose knots the journal has
+        # (position, partition) of the newest raised votes, for partitions yet to be opened.
+        self._raised: deque[tuple[int, int]] = deque(maxlen=RAISED_MAX)
         self._rate = (0.0, 0.0)  # the last rate, and what is written for it
         self._settings_changed()
 
@@ -104,9 +99,15 @@ class Engine:
         Gone
             When `packed` is no state that this version can read.
         """
-        gate = Gate.unpack(self._secret, partition, packed) if packed else None
-        self.gates[partition] = gate or Gate(self._secret, partition)
+        gate = Gate(self._secret, partition)
+        if packed:
+            gate = Gate.unpack(self._secret, partition, packed)
+        for position, raised in self._raised:
+            if raised == partition and position >= gate.model_version:
+                gate.note_votes_raised(1)
+        self.gates[partition] = gate
         self._collectors[partition] = StatisticsCollector()
+        self._collectors[partition].settled = self._settled
 
     def pack_partition(self, partition: int) -> str:
         """Return the gate state to commit with the partition's position."""
@@ -163,78 +164,32 @@ class Engine:
         )
         if model.wants_statistics:
             self._collectors[source.partition].add(features)
-        prediction = self._prediction(event, source, at_ms, probabilities, uncertainty, choice)
+        if choice.rate != self._rate[0]:
+            self._rate = (choice.rate, round(choice.rate, RATE_DIGITS))
+        prediction = prediction_of(
+            event,
+            source,
+            at_ms,
+            probabilities,
+            uncertainty,
+            choice,
+            self._rate[1],
+            self._mode,
+            reason_of(choice, cold=cold, chosen=self._chosen) if choice.asked else None,
+            self.version,
+        )
         if not choice.asked or self._mode == "shadow":
             return _decision(Decision, (prediction, None))
         gate.note_sent()
-        query = self._query(event, features, prediction, at_ms)
-        return _decision(Decision, (prediction, query))
-
-    def _prediction(
-        self,
-        event: Event,
-        source: Source,
-        at_ms: int,
-        probabilities: dict[str, float],
-        uncertainty: float,
-        choice: Choice,
-    ) -> Prediction:
-        asked, propensity, rate, floor = choice
-        if rate != self._rate[0]:
-            self._rate = (rate, round(rate, RATE_DIGITS))
-        reason: Reason | None = None
-        if asked:
-            reason = self._chosen
-            if len(probabilities) < 2:
-                reason = "cold_start"
-            elif floor:
-                reason = "random"
-        mode = self._mode
-        fields: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "event_id": event.event_id,
-            "source": source,
-            "label": max(probabilities, key=probabilities.__getitem__) if probabilities else None,
-            "probabilities": probabilities,
-            "uncertainty": uncertainty,
-            "queried": asked and mode != "shadow",
-            "reason": reason,
-            "propensity": propensity,
-            "rate": self._rate[1],
-            "mode": mode,
-            "model_version": self.version,
-            "segment": event.segment,
-            "at_ms": at_ms if event.at_ms is None else event.at_ms,
-        }
-        if mode == "shadow":
-            return ShadowPrediction.of_valid(fields | {"would_query": asked})
-        return Prediction.of_valid(fields)
-
-    def _query(
-        self, event: Event, features: dict[str, Any], prediction: Prediction, at_ms: int
-    ) -> Query:
-        return Query.of_valid(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "query_id": query_id_of(event.event_id),
-                "event_id": event.event_id,
-                "source": prediction.source,
-                "features": features,
-                "label": prediction.label,
-                "probabilities": prediction.probabilities,
-                "uncertainty": prediction.uncertainty,
-                "propensity": prediction.propensity,
-                "rate": prediction.rate,
-                "model_version": prediction.model_version,
-                "reason": prediction.reason,
-                "priority": prediction.uncertainty,
-                "votes_wanted": self.settings.votes,
-                "asked_at_ms": at_ms,
-                "expires_at_ms": at_ms + self.config.labels.expire_after,
-                "segment": event.segment,
-                "meta": event.meta,
-            }
+        query = query_of(
+            event,
+            features,
+            prediction,
+            votes_wanted=self.settings.votes,
+            asked_at_ms=at_ms,
+            expire_after_ms=self.config.labels.expire_after,
         )
+        return _decision(Decision, (prediction, query))
 
     def statistics_due(self, partition: int) -> bool:
         """Whether enough events came together for `take_statistics`."""
@@ -274,14 +229,15 @@ class Engine:
                 self.last_control = record
                 self._settings_changed()
             case StatisticsEntry():
-                self.model.set_statistics(record.numbers)
-                self._send_every = record.send_every
+                self._take_in(record)
             case ModelEntry():
                 self.lineage = record
                 self.model = Model(self.config)
+                if self._statistics is not None:  # of events, not of labels: they stay true
+                    self.model.set_statistics(self._statistics.numbers)
                 self.quality = Quality(since=position)
             case VoteEntry():
-                self._apply_vote(record)
+                self._apply_vote(record, position)
             case DigestEntry():
                 pass
             case _:
@@ -293,11 +249,27 @@ class Engine:
         self.quality.apply(entry, random_share=self.settings.gate.random_share)
         self._learn(entry.features, entry.label)
 
-    def _apply_vote(self, entry: VoteEntry) -> None:
-        """Charge a label more for a raised number of votes, where the gate that asked is ours."""
-        gate = self.gates.get(entry.query.partition)
-        if entry.votes_wanted is not None and gate is not None:
+    def _apply_vote(self, entry: VoteEntry, position: int) -> None:
+        """Charge the gate that asked a label more for a raised number of votes, exactly once.
+
+        What lies below the position that the gate's state has seen is in that state already; what
+        was folded before the partition was opened is charged when it is.
+        """
+        partition = entry.query.partition
+        if entry.votes_wanted is None:
+            return
+        self._raised.append((position, partition))
+        gate = self.gates.get(partition)
+        if gate is not None and position >= gate.model_version:
             gate.note_votes_raised(1)
+
+    def _take_in(self, record: StatisticsEntry) -> None:
+        self._statistics = record
+        self.model.set_statistics(record.numbers)
+        self._send_every = record.send_every
+        self._settled = {name for name, found in record.numbers.items() if found.knots}
+        for collector in self._collectors.values():
+            collector.settled = self._settled
 
     def _learn(self, features: dict[str, Any] | None, label: str) -> None:
         if features is not None and not self.settings.modes.frozen:
@@ -332,7 +304,7 @@ class Engine:
                 "gates": {partition: gate.pack() for partition, gate in self.gates.items()},
                 "closed": self.closed,
                 "collectors": self._collectors,
-                "send_every": self._send_every,
+                "statistics": self._statistics and self._statistics.model_dump(mode="json"),
             }
         )
 
@@ -352,13 +324,14 @@ class Engine:
         engine.last_control = parts["last_control"] and ControlEntry.model_validate(
             parts["last_control"]
         )
-        engine.model = Model.load(engine.config, parts["model"])
         engine.quality = parts["quality"]
         for partition, packed in parts["gates"].items():
             engine.open_partition(partition, packed)
         engine.closed = parts["closed"]
         engine._collectors = parts["collectors"]
-        engine._send_every = parts["send_every"]
+        if parts["statistics"]:
+            engine._take_in(StatisticsEntry.model_validate(parts["statistics"]))
+        engine.model = Model.load(engine.config, parts["model"])
         engine._settings_changed()
         return engine
 

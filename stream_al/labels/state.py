@@ -146,6 +146,7 @@ class LabelState:
                 self.statistics.fold(record)
             case ModelEntry():
                 self.lineage = record
+                self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
                 self._remember_proposal(record.proposal_id)
             case DigestEntry():
                 pass

@@ -14,7 +14,7 @@ from stream_al.messages import (
     StatisticsEntry,
     StatisticsProposal,
 )
-from stream_al.messages.statistics import knots_of, merge_sums, statistics_of
+from stream_al.messages.statistics import SAMPLE_SIZE, knots_of, merge_sums, statistics_of
 
 NUMBERS_MAX = 2_048
 """Numeric features with statistics; a stream that makes up names can't grow the journal's records
@@ -22,7 +22,6 @@ without end. Later names have no statistics and count as missing."""
 STATISTICS_FIRST = (30, 60, 120, 200)
 STATISTICS_STEP_MAX = 100_000
 SEND_EVERY_MIN = 30
-KNOTS_SAMPLE_MIN = 30
 
 
 def next_statistics_at(event_count: int) -> int:
@@ -69,8 +68,8 @@ class StatisticsMerger:
     journaled_count
         Events of the last record, 0 before one; never above `event_count`.
     knots
-        Knots of a number, frozen from the first record that brought some: moving them would change
-        what a learnt weight means.
+        Knots of a number, from its first 200 values, frozen with the first record that brought
+        them: moving them would change what a learnt weight means.
     """
 
     def __init__(self) -> None:
@@ -79,8 +78,8 @@ class StatisticsMerger:
         self.knots: dict[str, tuple[float, ...]] = {}
         # At most NUMBERS_MAX names.
         self._sums: dict[str, NumberSums] = {}
-        # Knots that the next record will bring; dropped when another record comes first.
-        self._drafts: dict[str, tuple[float, ...]] = {}
+        # Samples on the way to 200 values, of all partitions in the order of their proposals.
+        self._samples: dict[str, list[float]] = {}
 
     def merge(self, proposal: StatisticsProposal) -> None:
         """Add what a scorer measured; numbers that are not finite are left out."""
@@ -93,19 +92,24 @@ class StatisticsMerger:
             if not (math.isfinite(merged.mean) and math.isfinite(merged.m2)):
                 continue
             self._sums[name] = NumberSums(count=merged.count, mean=merged.mean, m2=merged.m2)
-            self._draft(name, sums.sample)
+            self._gather(name, sums.sample)
 
-    def _draft(self, name: str, sample: tuple[float, ...]) -> None:
-        finite = [value for value in sample if math.isfinite(value)]
-        if name in self.knots or name in self._drafts or len(finite) < KNOTS_SAMPLE_MIN:
-            return
-        self._drafts[name] = knots_of(finite)
+    def _gather(self, name: str, sample: tuple[float, ...]) -> None:
+        if name not in self.knots and sample:
+            gathered = self._samples.setdefault(name, [])
+            finite = [value for value in sample if math.isfinite(value)]
+            gathered += finite[: SAMPLE_SIZE - len(gathered)]
 
     def due(self, *, partitions: int, now_ms: int) -> StatisticsEntry | None:
         """Return the record to journal, when there is something worth one."""
         if self.event_count < next_statistics_at(self.journaled_count):
             return None
-        knots = {**self._drafts, **self.knots}
+        full = {
+            name: knots_of(sample)
+            for name, sample in self._samples.items()
+            if len(sample) >= SAMPLE_SIZE
+        }
+        knots = full | self.knots
         numbers = {
             name: statistics_of(sums, knots.get(name, ())) for name, sums in self._sums.items()
         }
@@ -126,7 +130,7 @@ class StatisticsMerger:
         for name, statistics in entry.numbers.items():
             if statistics.knots:
                 self.knots.setdefault(name, statistics.knots)
-        self._drafts.clear()
+                self._samples.pop(name, None)
         if self.event_count < entry.event_count:
             self.event_count = entry.event_count
             self._sums = {

@@ -25,6 +25,10 @@ OutcomeName = Literal[
 ]
 
 
+NAME_CHARACTERS_MAX = 512
+"""What an id, a class or an annotator may be long: they stay in the journal for ever."""
+
+
 class Label(Message):
     """What one annotator says about one event.
 
@@ -33,11 +37,11 @@ class Label(Message):
     a dead letter, so it is optional here.
     """
 
-    event_id: str = Field(min_length=1)
-    label: str | None = None
+    event_id: str = Field(min_length=1, max_length=NAME_CHARACTERS_MAX)
+    label: str | None = Field(default=None, max_length=NAME_CHARACTERS_MAX)
     kind: LabelKind = "label"
-    annotator: str | None = None
-    revision: int = Field(default=0, ge=0)
+    annotator: str | None = Field(default=None, max_length=NAME_CHARACTERS_MAX)
+    revision: int = Field(default=0, ge=0, le=2**31)
     at_ms: int | None = None
     source: str | None = None
     lead_time_ms: int | None = None

@@ -90,7 +90,6 @@ class Settings(Section):
         """
         return Settings.model_validate(_merged(self.model_dump(), patch))
 
-
     def folded(self, patch: dict[str, Any]) -> Settings:
         """Return `patched`, or these settings when the patch can't be applied.
 

@@ -15,7 +15,7 @@ _BATCH = 128
 
 
 class StatisticsCollector:
-    """Accumulates count, mean and M2 per number, and once a sample of its first 200 values.
+    """Accumulates count, mean and M2 per number, and a sample while the journal has no knots.
 
     Attributes
     ----------
@@ -25,15 +25,18 @@ class StatisticsCollector:
         Name → values not yet folded; at most 2,048 names and a batch of 128 events.
     _sums
         Name → what was folded since the last `take`.
+    settled
+        Names whose knots are in the journal: no sample is taken of them any more.
     _samples
-        Name → its first 200 values; None once sent.
+        Name → its first values since the last `take`, at most 200.
     """
 
     def __init__(self) -> None:
         self.event_count = 0
         self._values: dict[str, list[float]] = {}
         self._sums: dict[str, NumberSums] = {}
-        self._samples: dict[str, list[float] | None] = {}
+        self._samples: dict[str, list[float]] = {}
+        self.settled: set[str] = set()
 
     def add(self, features: dict[str, Any]) -> None:
         """Count the numbers and booleans of one event's cleaned features."""
@@ -51,17 +54,14 @@ class StatisticsCollector:
             self._fold()
 
     def take(self) -> dict[str, NumberSums]:
-        """Return the sums since the last `take` and begin anew; a full sample goes out once."""
+        """Return the sums and samples since the last `take`, and begin anew."""
         self._fold()
         taken = {}
         for name, sums in self._sums.items():
-            sample = self._samples[name]
-            if sample is not None and len(sample) == SAMPLE_SIZE:
-                taken[name] = sums.model_copy(update={"sample": tuple(sample)})
-                self._samples[name] = None
-            else:
-                taken[name] = sums
+            sample = self._samples.get(name)
+            taken[name] = sums.model_copy(update={"sample": tuple(sample)}) if sample else sums
         self._sums = {}
+        self._samples = {}
         self.event_count = 0
         return taken
 
@@ -71,8 +71,8 @@ class StatisticsCollector:
                 continue
             numbers = [float(value) for value in values]
             values.clear()
-            sample = self._samples.setdefault(name, [])
-            if sample is not None:
+            if name not in self.settled:
+                sample = self._samples.setdefault(name, [])
                 sample += numbers[: SAMPLE_SIZE - len(sample)]
             sums = sums_of(numbers)
             known = self._sums.get(name)

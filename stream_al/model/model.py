@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-from stream_al.config import Config
+from stream_al.config import Config, EventsSection
 from stream_al.errors import ConfigurationError
 from stream_al.messages import NumberStatistics
 from stream_al.model.build import TakesStatistics, Votes, build_learner
@@ -23,6 +23,7 @@ from stream_al.model.guard import Guard
 DUMP_FORMAT = 1
 CLASS_CHARACTERS_MAX = 256
 PROBES_MAX = 8
+LESSON_FEATURES_MAX = 100_000
 _PROBE_CHARACTERS = 500
 _PROBES: tuple[dict[str, Any], ...] = (
     {},
@@ -68,6 +69,11 @@ class Model:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._guard = Guard(config.events)
+        # Of the journal's features, which passed the guard above: settings that may change while a
+        # lineage lives must not change what it learns.
+        self._lessons = Guard(
+            EventsSection(types=config.events.types, features_max=LESSON_FEATURES_MAX)
+        )
         self._learner: Any = build_learner(config)
         self._allowed = config.labels.classes
         self.clean = self._guard.clean
@@ -116,7 +122,7 @@ class Model:
             self.failed_count += 1
             return False
         try:
-            cleaned = self.clean(features)
+            cleaned = self._lessons.clean(features)
             self._learner.learn_one(cleaned, label)
         except Exception:  # noqa: BLE001 - the guard, or any River model with any error
             self.failed_count += 1

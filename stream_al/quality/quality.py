@@ -74,13 +74,15 @@ class Quality:
             weight that was cut is taken back with the bound of that later position, so estimates
             keep a small trace of it when the share was changed in between.
         """
+        if self._foreign(entry.asked):
+            return
         if entry.replaced_label is not None and self._counted(entry.overturns):
             self._count(entry.asked, entry.replaced_label, random_share, sign=-1)
         self._count(entry.asked, entry.label, random_share, sign=1)
 
     def retract(self, entry: RetractionEntry, *, random_share: float) -> None:
         """Take back a label: the estimates forget it at once."""
-        if self._counted(entry.retracts):
+        if self._counted(entry.retracts) and not self._foreign(entry.asked):
             self._count(entry.asked, entry.label, random_share, sign=-1)
 
     def lost(self, reason: str) -> None:
@@ -102,7 +104,7 @@ class Quality:
         recent_hits = sum(right for _, _, right in self._recent)
         return QualitySummary(
             prequential=prequential(self._all, self._classes, recent_hits, len(self._recent)),
-            accuracy=self._all.interval() if labels else None,
+            accuracy=self._all.interval() if labels >= LABELS_MIN else None,
             accuracy_sequence=sequence_interval(labels, self._sequence),
             classes={
                 name: class_quality(found, self._all)
@@ -118,6 +120,10 @@ class Quality:
             lost_share=lost / (lost + labels) if lost else 0.0,
             lost=dict(self._lost),
         )
+
+    def _foreign(self, asked: Asked) -> bool:
+        """Whether an earlier lineage's model predicted it: that says nothing of this one."""
+        return self._since > 0 and asked.model_version <= self._since
 
     def _counted(self, position: int | None) -> bool:
         return position is not None and position >= self._since

@@ -24,10 +24,8 @@ from stream_al.labels import OpenQuery
 from stream_al.messages import Label, LabelKind
 from stream_al.port import Log
 from stream_al.service.commands.people import append_label, await_outcome, predicted, shown
-from stream_al.service.rebuild import rebuild
-from stream_al.service.view import journal
+from stream_al.service.desk import Desk
 
-LOOKED_AT_MAX = 200
 IDLE_S = 0.5
 TEXT_CHARACTERS_MAX = 2_000
 CLASSES_MAX = 9
@@ -40,13 +38,12 @@ class Annotating:
     """One person's session."""
 
     def __init__(self, log: Log, config: Config, *, annotator: str, console: Console) -> None:
-        self._log = log
         self._config = config
         self._annotator = annotator
         self._console = console
-        self._answered: dict[str, int] = {}
-        self._last: Label | None = None
-        self._classes: list[str] = list(config.labels.classes or ())
+        self._desk = Desk(log, config, annotator)
+        self._log = log
+        self._last: tuple[OpenQuery, Label] | None = None
 
     def run(self) -> None:
         """Show queries until `q`."""
@@ -56,35 +53,38 @@ class Annotating:
         with _single_keys():
             while self._one():
                 pass
-        self._console.print(f"{len(self._answered)} answered; thank you")
+        self._console.print(f"{len(self._desk.answered)} answered; thank you")
 
     def _one(self) -> bool:
         """Show the most urgent query that nobody else sees; False when the person quits."""
-        resolver = rebuild(self._log, self._config, now_ms=_now_ms())
-        self._learn_classes()
-        for opened in resolver.open_queries(LOOKED_AT_MAX):
-            voices = {vote.annotator for vote in opened.votes} | set(opened.passed_by)
-            event_id = opened.query.event_id
-            if self._annotator in voices or event_id in self._answered:
-                continue
-            claim = self._log.claim(f"query/{event_id}")
-            if claim is None:
-                continue
-            with claim:
-                return self._ask(opened)
+        with self._desk.next() as opened:
+            if opened is not None:
+                return self._ask(opened, revision=0)
         self._console.print("nothing open; waiting (q quits)", end="\r")
         return _key(IDLE_S) not in QUIT
 
-    def _learn_classes(self) -> None:
-        if self._config.labels.classes is None:
-            for _, entry in journal(self._log, self._config):
-                label = getattr(entry, "label", None)
-                if isinstance(label, str) and label not in self._classes:
-                    self._classes.append(label)
-
-    def _ask(self, opened: OpenQuery) -> bool:
+    def _ask(self, opened: OpenQuery, *, revision: int) -> bool:
         query = opened.query
-        classes = list(dict.fromkeys([*self._classes, *query.probabilities]))[:CLASSES_MAX]
+        classes = list(dict.fromkeys([*self._desk.classes, *query.probabilities]))[:CLASSES_MAX]
+        self._show(opened, classes)
+        started = time.monotonic()
+        while True:
+            key = _key(None)
+            if key in QUIT:
+                return False
+            if key == "z":
+                if not self._undo():
+                    return False
+                self._show(opened, classes)
+                continue
+            said = self._said(key, classes)
+            if said is not None:
+                lead_time_ms = round((time.monotonic() - started) * 1_000)
+                self._send(opened, *said, revision=revision, lead_time_ms=lead_time_ms)
+                return True
+
+    def _show(self, opened: OpenQuery, classes: list[str]) -> None:
+        query = opened.query
         keys = "   ".join(f"[{key}] {name}" for key, name in zip(LABEL_KEYS, classes, strict=False))
         why = f"{query.reason}, asked with probability {query.propensity:.3f}"
         body = Text(shown(query, TEXT_CHARACTERS_MAX))
@@ -95,18 +95,6 @@ class Annotating:
         self._console.print(
             Text(f"{keys}   [n] new class   [s] skip   [u] unsure   [z] undo   [q] quit")
         )
-        started = time.monotonic()
-        while True:
-            key = _key(None)
-            if key in QUIT:
-                return False
-            if key == "z":
-                self._undo()
-                continue
-            said = self._said(key, classes)
-            if said is not None:
-                self._send(query.event_id, *said, lead_time_s=time.monotonic() - started)
-                return True
 
     def _said(self, key: str, classes: list[str]) -> tuple[LabelKind, str | None] | None:
         if key == "s":
@@ -131,42 +119,48 @@ class Annotating:
         return name.strip()
 
     def _send(
-        self, event_id: str, kind: LabelKind, label: str | None, *, lead_time_s: float
-    ) -> None:
+        self,
+        opened: OpenQuery,
+        kind: LabelKind,
+        label: str | None,
+        *,
+        revision: int,
+        lead_time_ms: int | None = None,
+    ) -> str:
+        """Append what the person said; return, and show, what became of it."""
         said = Label(
-            event_id=event_id,
+            event_id=opened.query.event_id,
             kind=kind,
             label=label,
             annotator=self._annotator,
-            revision=self._answered.get(event_id, 0),
+            revision=revision,
             at_ms=_now_ms(),
-            lead_time_ms=round(lead_time_s * 1_000),
+            lead_time_ms=lead_time_ms,
             source="terminal",
         )
         outcome = await_outcome(
             self._log, self._config, append_label(self._log, self._config, said)
         )
         became = outcome.outcome if outcome else "recorded, no worker has taken it yet"
-        self._console.print(Text(f"{event_id}: {label or kind}: {became}"))
-        self._answered[event_id] = said.revision
-        self._last = said
+        if kind != "retract":
+            self._console.print(Text(f"{said.event_id}: {label or kind}: {became}"))
+            self._desk.answered.add(said.event_id)
+            self._last = (opened, said)
+        return became
 
-    def _undo(self) -> None:
-        """Take the last label back; skips need none."""
-        last = self._last
-        if last is None or last.kind != "label":
+    def _undo(self) -> bool:
+        """Take the last answer back and ask again; False when the person quits."""
+        if self._last is None:
             self._console.print("nothing to undo")
-            return
-        revision = last.revision + 1
-        taken_back = last.model_copy(
-            update={"kind": "retract", "label": None, "revision": revision}
-        )
-        append_label(self._log, self._config, taken_back)
-        self._console.print(
-            Text(f"{last.event_id}: {last.label} taken back; "
-                 f"`stream-al label {last.event_id} LABEL --revision {revision + 1}` corrects it")
-        )  # fmt: skip
+            return True
+        opened, last = self._last
         self._last = None
+        revision = last.revision
+        if last.kind == "label":
+            revision += 1
+            became = self._send(opened, "retract", None, revision=revision)
+            self._console.print(Text(f"{last.event_id}: {last.label} taken back: {became}"))
+        return self._ask(opened, revision=revision + 1)
 
 
 @contextmanager

@@ -18,8 +18,10 @@ def fold_journal(log: Log, config: Config) -> Resolver:
     The committed position of a queries partition is its oldest pending query: what lies below is
     closed, what lies above is to be added from `queries_end` on.
     """
+    partitions = log.partition_count(config.topic("events")) or config.topics.partitions
+    topics = config.topics.model_copy(update={"partitions": partitions})
     resolver = Resolver(
-        config,
+        config.model_copy(update={"topics": topics}),
         read_back=lambda position: _read_back(log, config, position),
         known_uncertainties=frozenset(known_uncertainties()),
     )

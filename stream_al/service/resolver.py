@@ -41,11 +41,13 @@ from stream_al.service.dead import dead_letter
 from stream_al.service.groups import check_lineage, resolver_group, scorer_group
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
-from stream_al.service.view import records
+from stream_al.service.view import READ_RECORDS_MAX
 
 LABELS_STEP_MAX = 500
 PROPOSALS_STEP_MAX = 200
 JOURNAL_STEP_MAX = 5_000
+QUERY_READS_MAX = 5
+PROPOSAL_BYTES_MORE = 1_048_576  # around the features: statistics name every number
 RETENTION_EVERY_MS = 60_000
 RESOLVER_READS = ("queries", "labels", "controls", "statistics")
 
@@ -104,7 +106,9 @@ class ResolverLoop:
         self._positions: dict[tuple[str, int], int] = {}
         self._committed: dict[tuple[str, int], int] = {}
         self._resolver: Resolver | None = None
+        self._known_partitions = 0
         self._retention_ms = now_ms()
+        self._retention_left: list[str] = []
         self._member = log.join(self._group, self._journal, name=name)
 
     @property
@@ -124,6 +128,9 @@ class ResolverLoop:
             return False
         for record in batch.records:
             resolver.confirm(read_journal_record(record.value), record.offset)
+        if self._partitions() != self._known_partitions:
+            self._take_over()  # the division of the budget changes with them
+            return True
         if not self._any_lineage:
             check_lineage(resolver.lineage, self._config)
         return self._decide(resolver) or bool(batch.records) or bool(batch.assigned)
@@ -150,6 +157,7 @@ class ResolverLoop:
     # ------------------------------------------------------------------ taking over
 
     def _take_over(self) -> None:
+        self._known_partitions = self._partitions()
         resolver = fold_journal(self._log, self._config)
         self._positions = {
             (topic, partition): self._committed_offset(topic, partition)
@@ -160,6 +168,9 @@ class ResolverLoop:
         self._resolver = resolver
         self._member.seek(0, resolver.position)
         log_line("journal_owned", position=resolver.position, pending=resolver.pending_count)
+
+    def _partitions(self) -> int:
+        return self._log.partition_count(self._config.topic("events"))
 
     def _committed_offset(self, topic: str, partition: int) -> int:
         done = self._log.committed(self._group, topic, partition)
@@ -172,8 +183,9 @@ class ResolverLoop:
         step = _Step()
         step.journal += resolver.start(now_ms=now_ms)
         taken = list(self._read_inputs())
-        step.journal += self._read_queries(resolver, now_ms)
-        for topic, record in taken:
+        complete, repeated = self._read_queries(resolver, now_ms)
+        step.journal += repeated
+        for topic, record in taken if complete else ():
             if not self._handle(resolver, topic, record, step, now_ms):
                 break
             self._positions[topic, record.partition] = record.offset + 1
@@ -187,7 +199,7 @@ class ResolverLoop:
             self._committed = positions
             self._count(step)
         self._enforce_retention(now_ms)
-        return bool(taken or step.journal)
+        return bool(taken or step.journal or not complete)
 
     def _read_inputs(self) -> Iterator[tuple[str, Record]]:
         for topic, limit in self._inputs:
@@ -196,14 +208,26 @@ class ResolverLoop:
                 for record in self._log.read(topic, partition, position, limit=limit):
                     yield topic, record
 
-    def _read_queries(self, resolver: Resolver, now_ms: int) -> list[JournalRecord]:
+    def _read_queries(self, resolver: Resolver, now_ms: int) -> tuple[bool, list[JournalRecord]]:
+        """Add new queries, a bounded number a step; say whether all that there are were read."""
         repeated: list[JournalRecord] = []
+        complete = True
         for partition in range(self._log.partition_count(self._queries)):
-            start = resolver.queries_end[partition]
-            if self._log.end(self._queries, partition) > start:
-                for record in records(self._log, self._queries, partition, start):
+            end = self._log.end(self._queries, partition)
+            start = max(
+                resolver.queries_end.get(partition, 0), self._log.begin(self._queries, partition)
+            )
+            for _ in range(QUERY_READS_MAX):
+                if start >= end:
+                    break
+                found = self._log.read(self._queries, partition, start, limit=READ_RECORDS_MAX)
+                for record in found:
                     repeated += add_query(resolver, record, now_ms=now_ms)
-        return repeated
+                    start = record.offset + 1
+                if not found:
+                    break
+            complete = complete and start >= end
+        return complete, repeated
 
     def _oldest_pending(self, resolver: Resolver) -> dict[tuple[str, int], int]:
         found = {}
@@ -216,7 +240,9 @@ class ResolverLoop:
         self, resolver: Resolver, topic: str, record: Record, step: _Step, now_ms: int
     ) -> bool:
         """Decide about one input; False when what was decided must be committed first."""
+        bytes_max = self._config.events.bytes_max
         try:
+            _check_size(record, bytes_max + PROPOSAL_BYTES_MORE)
             if topic == self._labels:
                 return self._on_label(resolver, record, step, now_ms)
             if topic == self._controls:
@@ -225,8 +251,7 @@ class ResolverLoop:
                 statistics = parse(StatisticsProposal, record.value)
                 step.journal += resolver.on_statistics(statistics, now_ms=now_ms)
         except InvalidInput as error:
-            raw_max = self._config.events.bytes_max
-            step.letters.append(dead_letter(topic, record, error, raw_max=raw_max))
+            step.letters.append(dead_letter(topic, record, error, raw_max=bytes_max))
         return True
 
     def _on_label(self, resolver: Resolver, record: Record, step: _Step, now_ms: int) -> bool:
@@ -281,17 +306,26 @@ class ResolverLoop:
                 counters.verification_latency.observe(entry.latency_ms / 1_000)
 
     def _enforce_retention(self, now_ms: int) -> None:
-        """About once a minute: drop what is old and needed by no committed position."""
-        if now_ms - self._retention_ms < RETENTION_EVERY_MS:
+        """About once a minute, or at once where a call left some: drop what nobody needs."""
+        if now_ms - self._retention_ms < RETENTION_EVERY_MS and not self._retention_left:
             return
         self._retention_ms = now_ms
-        config = self._config
-        resolver, scorer = resolver_group(config), scorer_group(config)
-        groups = {config.topic(name): resolver for name in RESOLVER_READS}
-        names = [*RESOLVER_READS, "events", "predictions", "outcomes", "dead_letters"]
-        dropped = self._log.enforce_retention(
-            {config.topic(name): config.log.retention for name in names},
-            groups | {config.topic("events"): scorer},
+        keep_ms = self._config.log.retention
+        groups = dict.fromkeys(RESOLVER_READS, self._group)
+        groups["events"] = scorer_group(self._config)
+        left = []
+        for name in self._retention_left or [*groups, "predictions", "outcomes", "dead_letters"]:
+            topic = self._config.topic(name)
+            owners = {topic: groups[name]} if name in groups else {}
+            dropped = self._log.enforce_retention({topic: keep_ms}, owners)
+            if dropped:
+                log_line("retention", topic=topic, dropped=dropped)
+                left.append(name)
+        self._retention_left = left
+
+
+def _check_size(record: Record, bytes_max: int) -> None:
+    if len(record.value) > bytes_max:
+        raise InvalidInput(
+            "TooLarge", f"the record has {len(record.value):,} bytes, {bytes_max:,} are allowed"
         )
-        if dropped:
-            log_line("retention", dropped=dropped)

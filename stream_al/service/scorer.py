@@ -22,7 +22,7 @@ from operator import attrgetter
 from stream_al.config import Config
 from stream_al.engine import Engine, EventReader
 from stream_al.errors import Gone, InvalidInput
-from stream_al.messages import Source, read_journal_record
+from stream_al.messages import ModelEntry, Source, read_journal_record
 from stream_al.port import Log, Member, Position, Record, Transaction
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
@@ -140,7 +140,10 @@ class Scorer:
                 self._journal, 0, self.engine.version, limit=JOURNAL_RECORDS_MAX
             )
             for record in records:
-                self.engine.apply(read_journal_record(record.value), record.offset)
+                entry = read_journal_record(record.value)
+                if self._member is not None and isinstance(entry, ModelEntry):
+                    check_lineage(entry, self._config)  # before it replaces the model in use
+                self.engine.apply(entry, record.offset)
                 folded = True
                 if until is None and time.monotonic() > deadline:
                     break

@@ -10,11 +10,14 @@ from rich.table import Table
 
 from stream_al.config import Config
 from stream_al.messages import initial_patch
-from stream_al.port import Log
+from stream_al.port import Log, Owner
 from stream_al.quality import LABELS_MIN
 from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
-from stream_al.service.view import journal_view
+from stream_al.service.view import differences, journal_view
+
+STALLED_S = 30.0
+RESOLVER_ACTOR = "resolver"
 
 
 def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
@@ -28,7 +31,6 @@ def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
     oldest = [resolver.oldest_pending(row["partition"]) for row in partitions]
     latencies = sorted(view.latencies_ms)
     control = view.last_control
-    configured = config.settings()
     return {
         "app": config.app,
         "lineage": view.lineage and view.lineage.model_dump(mode="json", exclude={"chain"}),
@@ -38,13 +40,10 @@ def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
         "events_scored": scored,
         "events_kept": events,
         "lag": sum(row["lag"] for row in partitions),
-        "labels_lag": _labels_lag(log, config),
-        "resolver": [_owner(owner, now_ms) for owner in
-                     log.owners(resolver_group(config), config.topic("journal"))],
+        "labels_lag": _lag(log, config, "labels"),
+        "resolver": _resolver_rows(log, config, now_ms),
         "settings": initial_patch(view.settings),
-        "differs_from_configuration": _differences(
-            initial_patch(configured), initial_patch(view.settings)
-        ),
+        "differs_from_configuration": differences(config.settings(), view.settings),
         "queries": asked,
         "query_rate": asked / scored if scored else None,
         "pending": resolver.pending_count,
@@ -68,52 +67,42 @@ def _partitions(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
         begin, end = log.begin(topic, owner.partition), log.end(topic, owner.partition)
         done = log.committed(group, topic, owner.partition)
         position = done.offset if done else begin
-        row = {
-            "begin": begin,
-            "position": position,
-            "end": end,
-            "lag": end - position,
-        }
-        rows.append(_owner(owner, now_ms) | row)
+        row = {"begin": begin, "position": position, "end": end}
+        rows.append(_owner(owner, now_ms, lag=end - position) | row)
     return rows
 
 
-def _owner(owner: Any, now_ms: int) -> dict[str, Any]:
+def _resolver_rows(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
+    """Return the journal's owner; its lag is what waits to be decided."""
+    owners = log.owners(resolver_group(config), config.topic("journal"))
+    lag = sum(_lag(log, config, name) for name in ("labels", "controls", "statistics"))
+    return [_owner(owner, now_ms, lag=lag) for owner in owners]
+
+
+def _owner(owner: Owner, now_ms: int, *, lag: int) -> dict[str, Any]:
+    """Return one owner's row; it stands still when work waits and nothing was committed lately."""
     committed = owner.committed_at_ms
+    last_s = None if committed is None else max(0, now_ms - committed) / 1_000
+    waits = owner.member is not None and lag > 0
     return {
         "partition": owner.partition,
         "owner": owner.member,
         "process": owner.process,
         "epoch": owner.epoch,
-        "last_commit_s": None if committed is None else max(0, now_ms - committed) / 1_000,
+        "lag": lag,
+        "last_commit_s": last_s,
+        "stalled": waits and last_s is not None and last_s > STALLED_S,
     }
 
 
-def _labels_lag(log: Log, config: Config) -> int:
-    topic, group = config.topic("labels"), resolver_group(config)
+def _lag(log: Log, config: Config, name: str) -> int:
+    topic, group = config.topic(name), resolver_group(config)
     lag = 0
     for partition in range(log.partition_count(topic)):
         done = log.committed(group, topic, partition)
         start = done.offset if done else log.begin(topic, partition)
         lag += log.end(topic, partition) - start
     return lag
-
-
-def _differences(
-    file: dict[str, Any], journal: dict[str, Any], prefix: str = ""
-) -> dict[str, list[Any]]:
-    """Return setting → [configured, in force], where they differ."""
-    found: dict[str, list[Any]] = {}
-    for key, value in journal.items():
-        if isinstance(value, dict):
-            found |= _differences(file.get(key) or {}, value, f"{prefix}{key}.")
-        elif file.get(key) != value:
-            found[prefix + key] = [file.get(key), value]
-    return found
-
-
-STALLED_S = 30.0
-RESOLVER_ACTOR = "resolver"
 
 
 def render_status(found: dict[str, Any], console: Console) -> None:
@@ -130,7 +119,7 @@ def render_status(found: dict[str, Any], console: Console) -> None:
             str(row["partition"]), _who(row), f"{row['position']:,}", f"{row['lag']:,}", _when(row)
         )
     for row in found["resolver"]:
-        lag = f"{found['labels_lag']:,}"
+        lag = f"{row['lag']:,}"
         table.add_row("resolver", _who(row), f"{found['journal_position']:,}", lag, _when(row))
     console.print(table)
     for line in _lines(found):
@@ -140,8 +129,7 @@ def render_status(found: dict[str, Any], console: Console) -> None:
 def _who(row: dict[str, Any]) -> str:
     if row["owner"] is None:
         return "free"
-    seconds = row["last_commit_s"]
-    if row.get("lag") and seconds is not None and seconds > STALLED_S:
+    if row["stalled"]:
         return f"{row['owner']}, stalled? end process {row['process']}"
     return str(row["owner"])
 
@@ -168,8 +156,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"latency  p50 {latency['p50'] / 1e3:,.1f} s, p90 {latency['p90'] / 1e3:,.1f} s"
         )
     lines += _quality_lines(found["quality"])
-    for name, (file, journal) in found["differs_from_configuration"].items():
-        lines.append(f"differs  {name} is {journal}, the configuration says {file}")
+    lines += [f"differs  {said}" for said in found["differs_from_configuration"]]
     control = found["last_control"]
     if control and control["actor"] != RESOLVER_ACTOR:
         lines.append(f"control  {control['patch']} by {control['actor']}: {control['reason']}")

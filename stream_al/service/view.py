@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from stream_al.config import Config
 from stream_al.messages import (
@@ -41,12 +42,27 @@ def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, Jou
         yield record.offset, read_journal_record(record.value)
 
 
-def newest_lineage(log: Log, config: Config) -> ModelEntry | None:
-    """Return the lineage in force; None on an empty journal."""
-    found = None
-    for _, record in journal(log, config):
-        if isinstance(record, ModelEntry):
-            found = record
+def differences(configured: Settings, in_force: Settings) -> list[str]:
+    """Return a sentence for each setting that the journal has otherwise than the configuration.
+
+    Examples
+    --------
+    >>> differences(Settings(), Settings().patched({"gate": {"budget": {"share": 0.02}}}))
+    ['gate.budget.share is 0.02, the configuration says 0.05']
+    """
+    file, journal_says = _flat(configured.model_dump()), _flat(in_force.model_dump())
+    return [
+        f"{name} is {value}, the configuration says {file[name]}"
+        for name, value in journal_says.items()
+        if file[name] != value
+    ]
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        below = _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else None
+        found |= {prefix + name: value} if below is None else below
     return found
 
 

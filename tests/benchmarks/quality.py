@@ -51,7 +51,7 @@ def _main() -> Iterator[Cell]:
 
 
 def _estimates() -> Iterator[Cell]:
-    """Yield many seeds: how far the estimates are from the truth, and how often intervals hold it."""
+    """Yield many seeds: how far estimates are from the truth, how often intervals hold it."""
     for seed in range(1, SMS_ESTIMATE_SEEDS + 1):
         for arm, share in product(ARMS, SHARES):
             yield Cell("sms", "linear", arm, share, 0, seed)

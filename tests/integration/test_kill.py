@@ -82,6 +82,8 @@ def _kill_again_and_again(deployment: Deployment, rng: Random) -> int:
         time.sleep(rng.uniform(0.05, 1.1))
         assert worker.poll() is None, worker.err
         worked += _has_committed(deployment, worker.pid, started_ms)
+        if life % 2:
+            _wait_for_commit(deployment)
         if life >= PAIRED_FROM and life < LIVES - 1:
             before = worker
         else:
@@ -94,6 +96,14 @@ def _wait_for_work(worker: Process) -> None:
     deadline = time.monotonic() + 10
     while "http_listening" not in worker.err and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def _wait_for_commit(deployment: Deployment) -> None:
+    """Return right after a commit of the resolver: what comes next is cut off at its beginning."""
+    before = deployment.ends("outcomes")
+    deadline = time.monotonic() + 0.5
+    while deployment.ends("outcomes") == before and time.monotonic() < deadline:
+        pass
 
 
 def _has_committed(deployment: Deployment, pid: int, since_ms: int) -> bool:

@@ -256,8 +256,8 @@ def test_statistics_merge_exactly() -> None:
     assert entry.send_every >= 30
 
 
-def test_knots_freeze_with_the_first_sample() -> None:
-    """The first sample of at least 30 brings the knots; later ones do not move them."""
+def test_knots_freeze_with_the_first_200_values() -> None:
+    """Samples of all proposals are joined up to 200; then knots stand and do not move."""
     desk = Desk()
     low = [float(value) for value in range(200)]
     high = [value + 1_000.0 for value in low]
@@ -266,14 +266,15 @@ def test_knots_freeze_with_the_first_sample() -> None:
     (second,) = statistics(desk, 200, n=sums(*high))
 
     assert none.numbers["n"].knots == ()
-    assert first.numbers["n"].knots == knots_of(low)
-    assert second.numbers["n"].knots == knots_of(low)
+    frozen = knots_of(low[:29] + low[:171])
+    assert first.numbers["n"].knots == frozen
+    assert second.numbers["n"].knots == frozen
     rebuilt = desk.rebuilt()
     assert rebuilt.fingerprint() == desk.resolver.fingerprint()
     (third,) = rebuilt.on_statistics(measured(200, n=sums(*high)), now_ms=START_MS)
     assert isinstance(third, StatisticsEntry)
     assert third.event_count == 630
-    assert third.numbers["n"].knots == knots_of(low)
+    assert third.numbers["n"].knots == frozen
 
 
 def test_statistics_survive_wild_numbers() -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from stream_al.messages import NumberSums
 from stream_al.messages.statistics import (
-    SAMPLE_SIZE,
     knots_of,
     merge_sums,
     statistics_of,
@@ -54,7 +53,7 @@ def test_knots_are_quantiles_in_order() -> None:
 
 
 def test_collector_gives_what_came_since_the_last_take() -> None:
-    """Numbers and booleans only; the sums begin anew, the sample is sent once, at 200."""
+    """Numbers and booleans only; sums and sample begin anew; once settled, no sample."""
     rng = random.Random(2)
     values = [rng.gauss(5, 2) for _ in range(330)]
     collector = StatisticsCollector()
@@ -63,13 +62,14 @@ def test_collector_gives_what_came_since_the_last_take() -> None:
         collector.add({"n": value, "ok": value > 5, "text": "t", "vector": [1.0]})
         if i + 1 in {150, 300}:
             taken.append(collector.take())
+            collector.settled = {"n"} if i + 1 == 300 else set()
     taken.append(collector.take())
     samples = [numbers["n"].sample for numbers in taken]
     merged = statistics_of(merge_sums(merge_sums(taken[0]["n"], taken[1]["n"]), taken[2]["n"]))
 
     assert [set(numbers) for numbers in taken] == [{"n", "ok"}] * 3
     assert [numbers["n"].count for numbers in taken] == [150, 150, 30]
-    assert samples == [(), tuple(values[:SAMPLE_SIZE]), ()]
+    assert samples == [tuple(values[:150]), tuple(values[150:300]), ()]
     assert merged.mean == pytest.approx(fmean(values))
     assert merged.sd**2 == pytest.approx(pvariance(values))
     assert collector.take() == {}

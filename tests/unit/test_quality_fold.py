@@ -221,13 +221,15 @@ def test_too_few_labels_of_a_class_say_so() -> None:
 def test_cold_start_counts_as_wrong() -> None:
     """No class was known, so there was no prediction: it can't have been right."""
     quality = Quality()
-    quality.apply(label(0, "spam", None), random_share=EPS)
+    for n in range(LABELS_MIN):
+        assert quality.summary().accuracy is None, "too few labels for a number"
+        quality.apply(label(n, "spam", None), random_share=EPS)
     summary = quality.summary()
 
     assert summary.prequential.accuracy == 0.0
     assert summary.accuracy is not None
     assert summary.accuracy.value == 0.0
-    assert (summary.classes["spam"].labels, summary.classes["spam"].predicted) == (1, 0)
+    assert (summary.classes["spam"].labels, summary.classes["spam"].predicted) == (LABELS_MIN, 0)
 
 
 @pytest.mark.parametrize(
@@ -309,8 +311,13 @@ def test_everything_retracted_is_nothing_known() -> None:
     assert (summary.accuracy, summary.prequential.count, summary.classes) == (None, 0, {})
 
 
-def test_labels_of_an_earlier_lineage_are_not_taken_back() -> None:
-    """A fold that began later never counted them; subtracting would bend its sums."""
+def later_asked(entry: LabelEntry, *, model_version: int) -> LabelEntry:
+    asked = entry.asked.model_copy(update={"model_version": model_version})
+    return entry.model_copy(update={"asked": asked})
+
+
+def test_labels_of_an_earlier_lineage_do_not_count() -> None:
+    """What an earlier model predicted says nothing of this one, and is not taken back from it."""
     quality = Quality(since=100)
     entry = label(5, "a", "b")
     quality.retract(retraction(entry, position=99), random_share=EPS)
@@ -318,7 +325,9 @@ def test_labels_of_an_earlier_lineage_are_not_taken_back() -> None:
     quality.apply(overturning, random_share=EPS)
 
     summary = quality.summary()
-    assert (summary.prequential.count, set(summary.classes)) == (1, {"a", "b"})
+    assert (summary.prequential.count, set(summary.classes)) == (0, set())
+    quality.apply(later_asked(entry, model_version=101), random_share=EPS)
+    assert quality.summary().prequential.count == 1
 
 
 # ---------------------------------------------------------------------- bounds

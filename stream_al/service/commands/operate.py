@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
 from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InvalidInput
+from stream_al.gate import known_uncertainties
 from stream_al.labels.proposals import control_problem
-from stream_al.messages import ControlProposal, Event, Label, Settings
+from stream_al.messages import ControlProposal, Event, Label
 from stream_al.port import Log
 from stream_al.service.commands.common import (
     ActorOption,
@@ -123,7 +123,8 @@ def budget_set(
         str | None, typer.Option("--open", help="Pending queries over all partitions, or `off`.")
     ] = None,
     from_config: Annotated[
-        bool, typer.Option("--from-config", help="Take all three from the configuration.")
+        bool,
+        typer.Option("--from-config", help="Take the whole gate section of the file."),
     ] = False,
     reason: ReasonOption = "",
     actor: ActorOption = None,
@@ -134,9 +135,10 @@ def budget_set(
     Example: `stream-al budget set --share 0.02 --reason "night shift"`
     """
     with opened(config or context.obj) as (settings, log):
-        patch: dict[str, Any] = {}
+        gate: dict[str, Any] = {}
         if from_config:
-            patch = settings.gate.budget.model_dump(mode="json")
+            gate = settings.settings().gate.model_dump(mode="json")
+        patch: dict[str, Any] = gate.setdefault("budget", {})
         if share is not None:
             patch["share"] = share
         if per_hour is not None:
@@ -147,7 +149,7 @@ def budget_set(
             raise ConfigurationError(
                 "budget set: nothing to set; give --share, --per-hour, --open or --from-config"
             )
-        _control(log, settings, {"gate": {"budget": patch}}, actor=actor, reason=reason)
+        _control(log, settings, {"gate": gate}, actor=actor, reason=reason)
 
 
 def _number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:
@@ -172,16 +174,8 @@ def _mode_command(patch: dict[str, bool]) -> Any:
 def _control(
     log: Log, config: Config, patch: dict[str, Any], *, actor: str | None, reason: str
 ) -> None:
-    try:
-        Settings().patched(patch)
-    except ValidationError as error:
-        raise ConfigurationError(
-            *(
-                f"{'.'.join(map(str, found['loc']))} is {found['input']!r}: {found['msg']}"
-                for found in error.errors(include_url=False)
-            )
-        ) from None
-    problem = control_problem(config.settings(), patch, None)
+    in_force = journal_view(log, config).settings
+    problem = control_problem(in_force, patch, frozenset(known_uncertainties()))
     if problem is not None:
         raise ConfigurationError(problem)
     proposal = ControlProposal(

@@ -11,7 +11,8 @@ import typer
 from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
-from stream_al.port import Log
+from stream_al.gate import known_uncertainties
+from stream_al.messages import ModelEntry
 from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
@@ -23,7 +24,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load_config
-from stream_al.service.view import newest_lineage
+from stream_al.service.view import differences, journal_view
 from stream_al_connectors.opening import log_path, open_log
 
 CHECKED_EVENTS = 200
@@ -110,16 +111,24 @@ def check(
     from stream_al.model import check_model  # noqa: PLC0415 - River takes a second to import
 
     settings = load_config(config)
-    problems: list[str] = []
-    notes = list(check_model(settings))
+    said = check_model(settings)
+    problems = [line for line in said if not line.startswith("warning: ")]
+    notes = [line for line in said if line.startswith("warning: ")]
+    known = known_uncertainties()
+    if settings.gate.uncertainty not in known:
+        problems.append(
+            f"gate.uncertainty is {settings.gate.uncertainty!r}; known are {', '.join(known)}"
+        )
     if Path(log_path(settings)).exists():
-        problems += _log_problems(settings)
+        found, differing = _look_at_log(settings)
+        problems += found
+        notes += differing
     else:
         notes.append(f"log.path: {log_path(settings)} is made by the first `send` or `run`")
     if sample is not None:
-        found, said = _try_sample(sample, settings)
+        found, seen = _try_sample(sample, settings)
         problems += found
-        notes += said
+        notes += seen
     if as_json:
         print_json({"problems": problems, "notes": notes})
     else:
@@ -133,21 +142,23 @@ def check(
                   markup=False)  # fmt: skip
 
 
-def _log_problems(config: Config) -> list[str]:
+def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
+    """Return problems of the log, and where the journal's settings differ from the file's."""
     try:
         log = open_log(config, create=False)
     except ConfigurationError as error:
-        return list(error.problems)
+        return list(error.problems), []
     except InDoubt as error:
-        return [f"log.path: {error}"]
+        return [f"log.path: {error}"], []
     try:
-        return _lineage_problems(log, config)
+        view = journal_view(log, config)
+        notes = [] if view.lineage is None else differences(config.settings(), view.settings)
+        return _lineage_problems(view.lineage, config), notes
     finally:
         log.close()
 
 
-def _lineage_problems(log: Log, config: Config) -> list[str]:
-    lineage = newest_lineage(log, config)
+def _lineage_problems(lineage: ModelEntry | None, config: Config) -> list[str]:
     if lineage is None or lineage.config_hash == config.model_hash():
         return []
     configured = config.model.factory or config.model.preset

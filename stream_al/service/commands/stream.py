@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic_core import from_json
@@ -19,10 +19,11 @@ from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InvalidInput
 from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
+from stream_al.service.view import records
 
 SEND_RECORDS_MAX = 1_000
-READ_RECORDS_MAX = 500
 FOLLOW_EVERY_S = 0.2
+CHUNK_BYTES = 1_048_576
 
 
 def register(app: typer.Typer) -> None:
@@ -45,33 +46,33 @@ def send(
 
     Example: `stream-al send posts.jsonl --rate 100`
     """
-    with opened(config, create=True) as (settings, log), _lines(file) as lines:
+    with opened(config, create=True) as (settings, log), _opened_lines(file) as lines:
         sent = _send(log, settings, settings.topic(topic), topic, lines, rate)
     err.print(f"sent {sent:,} records to {settings.topic(topic)}")
 
 
 def _send(
-    log: Log, config: Config, full: str, topic: str, lines: Iterable[bytes], rate: float | None
+    log: Log,
+    config: Config,
+    full: str,
+    topic: str,
+    chunks: Iterable[list[bytes]],
+    rate: float | None,
 ) -> int:
+    """Append what each chunk holds, at most `SEND_RECORDS_MAX` records a transaction."""
     batch_max = SEND_RECORDS_MAX if rate is None else max(1, min(SEND_RECORDS_MAX, int(rate / 10)))
     reader = EventReader(config.events)
     started = time.monotonic()
     sent = 0
-    batch: list[Outgoing] = []
-    for line in lines:
-        value = line.rstrip(b"\r\n")
-        if not value.strip():
-            continue
-        batch.append(Outgoing(value=value, key=_key(reader, topic, value)))
-        if len(batch) == batch_max:
-            log.append(full, batch)
+    for lines in chunks:
+        values = [value for line in lines if (value := line.rstrip(b"\r\n")).strip()]
+        for start in range(0, len(values), batch_max):
+            batch = values[start : start + batch_max]
+            log.append(full, [Outgoing(value, key=_key(reader, topic, value)) for value in batch])
             sent += len(batch)
-            batch = []
             if rate is not None:
                 time.sleep(max(0.0, started + sent / rate - time.monotonic()))
-    if batch:
-        log.append(full, batch)
-    return sent + len(batch)
+    return sent
 
 
 def _key(reader: EventReader, topic: str, value: bytes) -> bytes | None:
@@ -85,18 +86,29 @@ def _key(reader: EventReader, topic: str, value: bytes) -> bytes | None:
 
 
 @contextmanager
-def _lines(file: Path) -> Iterator[Iterator[bytes]]:
+def _opened_lines(file: Path) -> Iterator[Iterator[list[bytes]]]:
     if str(file) == "-":
-        yield iter(sys.stdin.buffer)
+        yield _chunks(sys.stdin.buffer)
         return
     try:
-        opened_file: BinaryIO = file.open("rb")
+        opened_file = file.open("rb")
     except OSError as error:
         raise ConfigurationError(
             f"FILE is {str(file)!r}: {error.strerror}; name a file with one record a line, or -"
         ) from None
     with opened_file:
-        yield iter(opened_file)
+        yield _chunks(opened_file)
+
+
+def _chunks(stream: Any) -> Iterator[list[bytes]]:
+    """Yield whole lines as they come: a live pipe is not held back until a batch is full."""
+    rest = b""
+    while chunk := stream.read1(CHUNK_BYTES):
+        *lines, rest = (rest + chunk).split(b"\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
 
 
 def read(
@@ -122,14 +134,12 @@ def read(
     with opened(config) as (settings, log):
         full = topic_of(settings, topic)
         shown = 0
-        positions = {
-            partition: max(start, log.begin(full, partition))
-            for partition in range(log.partition_count(full))
-        }
+        positions: dict[int, int] = {}
         while True:
             before = shown
-            for partition in positions:
-                for record in _records(log, full, positions, partition):
+            for partition in range(log.partition_count(full)):
+                for record in records(log, full, partition, positions.get(partition, start)):
+                    positions[partition] = record.offset + 1
                     _show(record)
                     shown += 1
                     if shown == limit:
@@ -139,14 +149,6 @@ def read(
                 return
             if shown == before:
                 time.sleep(FOLLOW_EVERY_S)
-
-
-def _records(log: Log, full: str, positions: dict[int, int], partition: int) -> Iterator[Record]:
-    """Yield a partition's records to its present end, moving its position."""
-    while records := log.read(full, partition, positions[partition], limit=READ_RECORDS_MAX):
-        for record in records:
-            positions[partition] = record.offset + 1
-            yield record
 
 
 def _show(record: Record) -> None:
