@@ -14,7 +14,7 @@ from stream_al.port import Log, Owner
 from stream_al.quality import LABELS_MIN
 from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
-from stream_al.service.view import differences, journal_view
+from stream_al.service.view import differences, journal_view, sentences
 
 STALLED_S = 30.0
 RESOLVER_ACTOR = "resolver"
@@ -156,7 +156,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"latency  p50 {latency['p50'] / 1e3:,.1f} s, p90 {latency['p90'] / 1e3:,.1f} s"
         )
     lines += _quality_lines(found["quality"])
-    lines += [f"differs  {said}" for said in found["differs_from_configuration"]]
+    lines += [f"differs  {said}" for said in sentences(found["differs_from_configuration"])]
     control = found["last_control"]
     if control and control["actor"] != RESOLVER_ACTOR:
         lines.append(f"control  {control['patch']} by {control['actor']}: {control['reason']}")

@@ -42,19 +42,31 @@ def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, Jou
         yield record.offset, read_journal_record(record.value)
 
 
-def differences(configured: Settings, in_force: Settings) -> list[str]:
-    """Return a sentence for each setting that the journal has otherwise than the configuration.
+def differences(configured: Settings, in_force: Settings) -> dict[str, list[Any]]:
+    """Return setting → [configured, in force], where the journal has it otherwise.
 
     Examples
     --------
     >>> differences(Settings(), Settings().patched({"gate": {"budget": {"share": 0.02}}}))
-    ['gate.budget.share is 0.02, the configuration says 0.05']
+    {'gate.budget.share': [0.05, 0.02]}
     """
     file, journal_says = _flat(configured.model_dump()), _flat(in_force.model_dump())
+    return {
+        name: [file[name], value] for name, value in journal_says.items() if file[name] != value
+    }
+
+
+def sentences(different: dict[str, list[Any]]) -> list[str]:
+    """Return `differences` as people read them.
+
+    Examples
+    --------
+    >>> sentences({"gate.budget.share": [0.05, 0.02]})
+    ['gate.budget.share is 0.02, the configuration says 0.05']
+    """
     return [
-        f"{name} is {value}, the configuration says {file[name]}"
-        for name, value in journal_says.items()
-        if file[name] != value
+        f"{name} is {in_force}, the configuration says {configured}"
+        for name, (configured, in_force) in different.items()
     ]
 
 

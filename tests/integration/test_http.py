@@ -54,16 +54,16 @@ def _metrics(worker: Process) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def _busy(deployment: Deployment) -> Process:
-    """Return a worker that scored 20 events, got 6 labels, 2 broken events and 1 broken label."""
+    """Return a worker that scored 40 events, got 24 labels, 2 broken events and 1 broken label."""
     deployment.configure(gate={"budget": {"share": 1.0}})
     worker = deployment.worker()
-    deployment.send(*(native(n) for n in range(20)), b"{", b"[]")
-    until(lambda: sum(deployment.ends("predictions")) == 20)
+    deployment.send(*(native(n) for n in range(40)), b"{", b"[]")
+    until(lambda: sum(deployment.ends("predictions")) == 40)
     queries = [query["event_id"] for query in deployment.messages("queries")]
     labels = [{"event_id": name, "label": "spam" if n % 2 else "ham", "annotator": "a"}
-              for n, name in enumerate(queries[:6])]  # fmt: skip
+              for n, name in enumerate(queries[:24])]  # fmt: skip
     deployment.send(*labels, labels[0], b"{", topic="labels")
-    until(lambda: sum(deployment.ends("outcomes")) == 7)
+    until(lambda: sum(deployment.ends("outcomes")) == 25)
     deployment.done("budget", "set", "--per-hour", "1000")
     until(lambda: _metrics(worker)["model_version"][()] == deployment.ends("journal")[0])
     return worker
@@ -88,16 +88,16 @@ def test_metrics_agree_with_the_log(deployment: Deployment) -> None:
     found = _metrics(worker)
     asked = sum(deployment.ends("queries"))
 
-    assert found["events_total"][()] == 22
-    assert found["predictions_total"][()] == 20
+    assert found["events_total"][()] == 42
+    assert found["predictions_total"][()] == 40
     assert sum(found["queries_total"].values()) == asked
     assert set(found["queries_total"]) <= {("cold_start",), ("random",), ("uncertain",)}
-    assert found["labels_total"] == {("applied",): 6, ("duplicate",): 1}
+    assert found["labels_total"] == {("applied",): 24, ("duplicate",): 1}
     assert found["dead_letters_total"] == {("BrokenJson",): 2, ("WrongType",): 1}
-    assert found["query_rate_ratio"][()] == pytest.approx(asked / 22)
+    assert found["query_rate_ratio"][()] == pytest.approx(asked / 42)
     assert found["budget_share_ratio"][()] == 1.0
     assert 0 < found["budget_remaining_labels"][()] <= 100
-    assert sum(found["pending_queries"].values()) == asked - 6
+    assert sum(found["pending_queries"].values()) == asked - 24
     assert found["oldest_pending_query_seconds"][()] < 60
     assert set(found["consumer_lag_records"].values()) == {0}
     assert ("0", "events") in found["consumer_lag_records"]

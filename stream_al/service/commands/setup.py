@@ -24,7 +24,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load_config
-from stream_al.service.view import differences, journal_view
+from stream_al.service.view import differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
 CHECKED_EVENTS = 200
@@ -152,7 +152,8 @@ def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
         return [f"log.path: {error}"], []
     try:
         view = journal_view(log, config)
-        notes = [] if view.lineage is None else differences(config.settings(), view.settings)
+        different = differences(config.settings(), view.settings)
+        notes = [] if view.lineage is None else sentences(different)
         return _lineage_problems(view.lineage, config), notes
     finally:
         log.close()

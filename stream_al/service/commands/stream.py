@@ -8,8 +8,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import typer
 from pydantic_core import from_json
@@ -88,7 +89,7 @@ def _key(reader: EventReader, topic: str, value: bytes) -> bytes | None:
 @contextmanager
 def _opened_lines(file: Path) -> Iterator[Iterator[list[bytes]]]:
     if str(file) == "-":
-        yield _chunks(sys.stdin.buffer)
+        yield _live_chunks(sys.stdin.buffer)
         return
     try:
         opened_file = file.open("rb")
@@ -97,13 +98,18 @@ def _opened_lines(file: Path) -> Iterator[Iterator[list[bytes]]]:
             f"FILE is {str(file)!r}: {error.strerror}; name a file with one record a line, or -"
         ) from None
     with opened_file:
-        yield _chunks(opened_file)
+        yield _full_chunks(opened_file)
 
 
-def _chunks(stream: Any) -> Iterator[list[bytes]]:
+def _full_chunks(file: BinaryIO) -> Iterator[list[bytes]]:
+    while lines := list(islice(file, SEND_RECORDS_MAX)):
+        yield lines
+
+
+def _live_chunks(pipe: Any) -> Iterator[list[bytes]]:
     """Yield whole lines as they come: a live pipe is not held back until a batch is full."""
     rest = b""
-    while chunk := stream.read1(CHUNK_BYTES):
+    while chunk := pipe.read1(CHUNK_BYTES):
         *lines, rest = (rest + chunk).split(b"\n")
         if lines:
             yield lines
