@@ -233,7 +233,7 @@ class Encoder:
             return {}, 0.0
         counts = Counter(keys)
         total = squares = float(len(counts))
-        repeated = [item for item in counts.items() if item[1] > 1]
+        repeated = [(key, count) for key, count in counts.items() if count > 1]
         for _, count in repeated:
             value = 1.0 + log(count)
             total += value - 1.0
