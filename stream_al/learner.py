@@ -108,7 +108,7 @@ class ActiveLearner:
         self._events += 1
         if decision.query is not None:
             self._ask(decision.query, now_ms)
-        if engine.statistics_due(PARTITION):
+        if engine.statistics_due:
             statistics = engine.take_statistics(PARTITION)
             if statistics is not None:
                 self._fold(self._resolver.on_statistics(statistics, now_ms=now_ms))

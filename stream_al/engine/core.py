@@ -65,6 +65,8 @@ class Engine:
         Events partition → its gate; changed by `score`, packed with the committed position.
     closed
         Events partition → how many of its query records the journal closed.
+    statistics_due
+        Partitions for which enough events came together for `take_statistics`.
     minds_age
         Whether `score` needs the age of the oldest open query, for back-pressure.
     """
@@ -83,6 +85,7 @@ class Engine:
         self._collectors: dict[int, StatisticsCollector] = {}
         self._send_every = STATISTICS_FIRST_EVENTS
         self._statistics: StatisticsEntry | None = None
+        self.statistics_due: set[int] = set()
         self._settled: set[str] = set()  # numbers whose knots the journal has
         # (position, partition) of the newest raised votes, for partitions yet to be opened.
         self._raised: deque[tuple[int, int]] = deque(maxlen=RAISED_MAX)
@@ -119,6 +122,7 @@ class Engine:
         """Forget a partition that another worker owns now."""
         self.gates.pop(partition, None)
         self._collectors.pop(partition, None)
+        self.statistics_due.discard(partition)
 
     def open_count(self, partition: int) -> int:
         """Return how many query records of a partition are sent and not yet closed."""
@@ -163,7 +167,10 @@ class Engine:
             oldest_open_ms=oldest_open_ms,
         )
         if model.wants_statistics:
-            self._collectors[source.partition].add(features)
+            collector = self._collectors[source.partition]
+            collector.add(features)
+            if collector.event_count >= self._send_every:
+                self.statistics_due.add(source.partition)
         if choice.rate != self._rate[0]:
             self._rate = (choice.rate, round(choice.rate, RATE_DIGITS))
         prediction = prediction_of(
@@ -191,15 +198,9 @@ class Engine:
         )
         return _decision(Decision, (prediction, query))
 
-    def statistics_due(self, partition: int) -> bool:
-        """Whether enough events came together for `take_statistics`."""
-        return (
-            self.model.wants_statistics
-            and self._collectors[partition].event_count >= self._send_every
-        )
-
     def take_statistics(self, partition: int) -> StatisticsProposal | None:
         """Return what a partition's events added to the statistics since the last time."""
+        self.statistics_due.discard(partition)
         collector = self._collectors[partition]
         event_count, numbers = collector.event_count, collector.take()
         if not numbers:  # texts and categories need none

@@ -221,7 +221,7 @@ class Scorer:
             batch.queries[query.reason] += 1
 
     def _commit(self, transaction: Transaction, partition: int, offset: int) -> None:
-        if self.engine.statistics_due(partition):
+        if partition in self.engine.statistics_due:
             statistics = self.engine.take_statistics(partition)
             if statistics is not None:
                 transaction.append(self._statistics, 0, statistics.to_wire())
