@@ -24,6 +24,8 @@ from stream_al.messages import (
     Mode,
     ModelEntry,
     Modes,
+    Prediction,
+    Query,
     Reason,
     RetractionEntry,
     SeedEntry,
@@ -188,7 +190,12 @@ class Engine:
         if not choice.asked or self._mode == "shadow":
             return _decision(Decision, (prediction, None))
         gate.note_sent()
-        query = query_of(
+        return _decision(Decision, (prediction, self._query(event, features, prediction, at_ms)))
+
+    def _query(
+        self, event: Event, features: dict[str, Any], prediction: Prediction, at_ms: int
+    ) -> Query:
+        return query_of(
             event,
             features,
             prediction,
@@ -196,7 +203,6 @@ class Engine:
             asked_at_ms=at_ms,
             expire_after_ms=self.config.labels.expire_after,
         )
-        return _decision(Decision, (prediction, query))
 
     def take_statistics(self, partition: int) -> StatisticsProposal | None:
         """Return what a partition's events added to the statistics since the last time."""
