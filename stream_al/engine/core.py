@@ -126,10 +126,6 @@ class Engine:
         self._collectors.pop(partition, None)
         self.statistics_due.discard(partition)
 
-    def open_count(self, partition: int) -> int:
-        """Return how many query records of a partition are sent and not yet closed."""
-        return self.gates[partition].sent - self.closed.get(partition, 0)
-
     # ------------------------------------------------------------------ scoring
 
     def score(

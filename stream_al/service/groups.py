@@ -1,10 +1,11 @@
-"""Names of the consumer groups, and the check that a worker teaches the journal's model."""
+"""The consumer groups: names, where each goes on, and the check that a worker fits the journal."""
 
 from __future__ import annotations
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.messages import ModelEntry
+from stream_al.port import Log
 
 
 def scorer_group(config: Config) -> str:
@@ -15,6 +16,12 @@ def scorer_group(config: Config) -> str:
 def resolver_group(config: Config) -> str:
     """Return the name of the resolvers' consumer group."""
     return f"{config.app}.resolver"
+
+
+def next_offset(log: Log, group: str, topic: str, partition: int) -> int:
+    """Return where `group` goes on in a partition: its committed position, else the beginning."""
+    done = log.committed(group, topic, partition)
+    return done.offset if done else log.begin(topic, partition)
 
 
 def check_lineage(lineage: ModelEntry | None, config: Config) -> None:

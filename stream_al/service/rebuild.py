@@ -8,7 +8,7 @@ from stream_al.gate import known_uncertainties
 from stream_al.labels import Resolver
 from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
 from stream_al.port import Log, Record
-from stream_al.service.groups import resolver_group
+from stream_al.service.groups import next_offset, resolver_group
 from stream_al.service.view import journal, records
 
 
@@ -27,8 +27,7 @@ def fold_journal(log: Log, config: Config) -> Resolver:
     )
     topic, group = config.topic("queries"), resolver_group(config)
     for partition in range(log.partition_count(topic)):
-        done = log.committed(group, topic, partition)
-        resolver.begin_queries(partition, done.offset if done else log.begin(topic, partition))
+        resolver.begin_queries(partition, next_offset(log, group, topic, partition))
     for position, record in journal(log, config):
         resolver.apply(record, position)
     return resolver

@@ -38,7 +38,7 @@ from stream_al.messages import (
 from stream_al.port import Log, Position, Record, Transaction
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
-from stream_al.service.groups import check_lineage, resolver_group, scorer_group
+from stream_al.service.groups import check_lineage, next_offset, resolver_group, scorer_group
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
 from stream_al.service.view import READ_RECORDS_MAX
@@ -173,8 +173,7 @@ class ResolverLoop:
         return self._log.partition_count(self._config.topic("events"))
 
     def _committed_offset(self, topic: str, partition: int) -> int:
-        done = self._log.committed(self._group, topic, partition)
-        return done.offset if done else self._log.begin(topic, partition)
+        return next_offset(self._log, self._group, topic, partition)
 
     # ------------------------------------------------------------------ deciding
 

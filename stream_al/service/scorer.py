@@ -26,7 +26,7 @@ from stream_al.messages import ModelEntry, Source, read_journal_record
 from stream_al.port import Log, Member, Position, Record, Transaction
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
-from stream_al.service.groups import check_lineage, resolver_group, scorer_group
+from stream_al.service.groups import check_lineage, next_offset, resolver_group, scorer_group
 from stream_al.service.logs import log as log_line
 
 BATCH_RECORDS_MAX = 500
@@ -103,8 +103,7 @@ class Scorer:
         }
 
     def _done(self, partition: int) -> int:
-        done = self._log.committed(scorer_group(self._config), self._events, partition)
-        return done.offset if done else self._log.begin(self._events, partition)
+        return next_offset(self._log, scorer_group(self._config), self._events, partition)
 
     def caught_up(self) -> bool:
         """Whether the journal and every owned partition are read to their present ends."""
@@ -239,10 +238,9 @@ class Scorer:
         self._oldest_open_read_s = now_s
         self._oldest_open.clear()
         for partition in self.owned:
-            done = self._log.committed(resolver_group(self._config), self._queries, partition)
-            begin = self._log.begin(self._queries, partition)
-            offset = done.offset if done else begin
-            for record in self._log.read(self._queries, partition, max(offset, begin), limit=1):
+            group = resolver_group(self._config)
+            offset = next_offset(self._log, group, self._queries, partition)
+            for record in self._log.read(self._queries, partition, offset, limit=1):
                 self._oldest_open[partition] = record.timestamp_ms
 
 

@@ -12,7 +12,7 @@ from stream_al.config import Config
 from stream_al.messages import initial_patch
 from stream_al.port import Log, Owner
 from stream_al.quality import LABELS_MIN
-from stream_al.service.groups import resolver_group, scorer_group
+from stream_al.service.groups import next_offset, resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import differences, journal_view, sentences
 
@@ -65,8 +65,7 @@ def _partitions(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
     rows = []
     for owner in log.owners(group, topic):
         begin, end = log.begin(topic, owner.partition), log.end(topic, owner.partition)
-        done = log.committed(group, topic, owner.partition)
-        position = done.offset if done else begin
+        position = next_offset(log, group, topic, owner.partition)
         row = {"begin": begin, "position": position, "end": end}
         rows.append(_owner(owner, now_ms, lag=end - position) | row)
     return rows
@@ -99,9 +98,7 @@ def _lag(log: Log, config: Config, name: str) -> int:
     topic, group = config.topic(name), resolver_group(config)
     lag = 0
     for partition in range(log.partition_count(topic)):
-        done = log.committed(group, topic, partition)
-        start = done.offset if done else log.begin(topic, partition)
-        lag += log.end(topic, partition) - start
+        lag += log.end(topic, partition) - next_offset(log, group, topic, partition)
     return lag
 
 
@@ -166,8 +163,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
 def _quality_lines(quality: dict[str, Any]) -> list[str]:
     prequential, accuracy = quality["prequential"], quality["accuracy"]
     lines = []
-    if accuracy and accuracy["labels"] < LABELS_MIN:
-        lines.append(f"accuracy too few labels to say ({accuracy['labels']} of {LABELS_MIN})")
+    if accuracy is None and prequential["count"]:
+        lines.append(f"accuracy too few labels to say ({prequential['count']} of {LABELS_MIN})")
     elif accuracy:
         lines.append(
             f"accuracy {accuracy['value']:.1%} of all events "

@@ -238,7 +238,14 @@ def test_status_shows_the_whole_picture(deployment: Deployment) -> None:
     assert found["quality"]["prequential"]["count"] == 6
     shown = deployment.done("status")
     assert shown.err == ""
-    for said in ("model linear", f"worker-0-{worker.pid}", "asked", "pending  6", "latency"):
+    for said in (
+        "model linear",
+        f"worker-0-{worker.pid}",
+        "asked",
+        "pending  6",
+        "latency",
+        "too few labels",
+    ):
         assert said in shown.out
 
 
