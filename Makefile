@@ -36,7 +36,7 @@ lint: $(DEV)
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 bench: $(DEV)
-	@$(BIN)/python tests/benchmarks/run.py $(ARGS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.benchmarks.run $(ARGS)
 
 quality: $(DEV)
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.benchmarks.quality $(ARGS)

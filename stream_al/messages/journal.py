@@ -155,25 +155,42 @@ class StatisticsEntry(Entry):
 
 
 class ModelEntry(Entry):
-    """A new lineage: which model, from what start. The journal's first record is one."""
+    """A new lineage: which model, from what start. The journal's first record is one.
+
+    Attributes
+    ----------
+    start
+        `empty`: a model that knows nothing. `replay`: one that learns again what the journal holds
+        before this record, as the next three say.
+    lessons_from
+        Journal position of the first record whose lesson counts.
+    without
+        Events whose lessons are left out.
+    thawed_to
+        Lessons that were journaled while learning was frozen count below this position.
+    """
 
     kind: Literal["model"] = "model"
     model_id: str
     config_hash: str
     preset: str
-    start: Literal["empty"] = "empty"
+    start: Literal["empty", "replay"] = "empty"
+    lessons_from: int = 0
+    without: tuple[str, ...] = ()
+    thawed_to: int = 0
     actor: str
     reason: str
     proposal_id: str | None = None
 
 
 class DigestEntry(Entry):
-    """The model's digest on fixed probes at this position, and where it was computed."""
+    """The model's digest on fixed probes at `position`, how much it learnt, and where."""
 
     kind: Literal["digest"] = "digest"
     position: int
     model_id: str
     digest: str
+    learnt_count: int
     environment: str
 
 
