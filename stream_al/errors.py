@@ -8,7 +8,8 @@
     └── InDoubt                 exit 1, the first word of the line is `kind`
         ├── Fenced              another owner took over
         ├── Gone                data that we need is not there any more
-        └── Ambiguous           a step whose result is unknown
+        ├── Ambiguous           a step whose result is unknown
+        └── Diverged            the same journal gave another model here
 """
 
 from __future__ import annotations
@@ -60,3 +61,9 @@ class Ambiguous(InDoubt):
     """A step failed in a way that leaves its result unknown."""
 
     kind = "ambiguous"
+
+
+class Diverged(InDoubt):
+    """This process folded the same journal into another model than the one that is on record."""
+
+    kind = "diverged"

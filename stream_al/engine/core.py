@@ -151,11 +151,7 @@ class Engine:
         """
         model, gate = self.model, self.gates[source.partition]
         features = model.clean(event.features)
-        if self._measure is None:
-            probabilities, uncertainty = model.predict_with_disagreement(features)
-        else:
-            probabilities = model.predict(features)
-            uncertainty = self._measure(probabilities)
+        probabilities, uncertainty = self.predict(features)
         cold = len(probabilities) < 2
         choice = gate.decide(
             1.0 if cold else uncertainty,
@@ -188,6 +184,13 @@ class Engine:
         gate.note_sent()
         return _decision(Decision, (prediction, self._query(event, features, prediction, at_ms)))
 
+    def predict(self, features: dict[str, Any]) -> tuple[dict[str, float], float]:
+        """Return class → probability of guarded features, and the uncertainty in [0, 1]."""
+        if self._measure is None:
+            return self.model.predict_with_disagreement(features)
+        probabilities = self.model.predict(features)
+        return probabilities, self._measure(probabilities)
+
     def _query(
         self, event: Event, features: dict[str, Any], prediction: Prediction, at_ms: int
     ) -> Query:
@@ -211,8 +214,14 @@ class Engine:
 
     # ------------------------------------------------------------------ folding
 
-    def apply(self, record: JournalRecord, position: int) -> None:  # noqa: C901 - flat dispatch
-        """Fold the journal record at `position`; positions only grow."""
+    def apply(  # noqa: C901 - flat dispatch
+        self, record: JournalRecord, position: int, *, model: Model | None = None
+    ) -> None:
+        """Fold the journal record at `position`; positions only grow.
+
+        A lineage that starts from a replay comes with the `model` that `stream_al.replay.Refold`
+        made of the journal before it.
+        """
         assert position >= self.version, f"journal position {position} was folded already"
         self.version = position + 1
         match record:
@@ -234,17 +243,21 @@ class Engine:
             case StatisticsEntry():
                 self._take_in(record)
             case ModelEntry():
-                self.lineage = record
-                self.model = Model(self.config)
-                if self._statistics is not None:  # of events, not of labels: they stay true
-                    self.model.set_statistics(self._statistics.numbers)
-                self.quality = Quality(since=position)
+                self._begin_lineage(record, position, model)
             case VoteEntry():
                 self._apply_vote(record, position)
             case DigestEntry():
                 pass
             case _:
                 assert_never(record)
+
+    def _begin_lineage(self, entry: ModelEntry, position: int, model: Model | None) -> None:
+        assert (model is None) == (entry.start == "empty"), "a replay needs its refolded model"
+        self.lineage = entry
+        self.model = model or Model(self.config)
+        if model is None and self._statistics is not None:
+            self.model.set_statistics(self._statistics.numbers)  # of events: they stay true
+        self.quality = Quality(since=position)
 
     def _apply_label(self, entry: LabelEntry) -> None:
         if entry.closes is not None:

@@ -175,8 +175,23 @@ def seed_entry(proposal: ControlProposal, *, now_ms: int) -> SeedEntry:
     )
 
 
-def model_entry(proposal: ControlProposal, *, chain: str, now_ms: int) -> ModelEntry:
-    """Return the record of a new lineage, named after the whole journal before it (`chain`)."""
+def model_entry(
+    proposal: ControlProposal,
+    *,
+    chain: str,
+    now_ms: int,
+    before: tuple[ModelEntry, int] | None = None,
+    end: int = 0,
+) -> ModelEntry:
+    """Return the record of a new lineage, named after the whole journal before it (`chain`).
+
+    Parameters
+    ----------
+    before
+        The lineage in force and its journal position: a replay teaches its lessons again.
+    end
+        The journal's end: a replay may learn what was frozen below it.
+    """
     assert proposal.config_hash is not None, "a sound lineage names its configuration"
     assert proposal.preset is not None, "a sound lineage names its preset"
     named = f"{chain} {proposal.config_hash} {now_ms}".encode()
@@ -188,7 +203,24 @@ def model_entry(proposal: ControlProposal, *, chain: str, now_ms: int) -> ModelE
         actor=proposal.actor,
         reason=proposal.reason,
         proposal_id=proposal.proposal_id,
+        **_replayed(proposal, before, end),
     )
+
+
+def _replayed(
+    proposal: ControlProposal, before: tuple[ModelEntry, int] | None, end: int
+) -> dict[str, Any]:
+    """Return what a lineage learns again: all that the one before it learnt, as was asked for."""
+    if proposal.start == "empty" or before is None:
+        return {}
+    lineage, position = before
+    again = lineage.start == "replay"
+    return {
+        "start": "replay",
+        "lessons_from": lineage.lessons_from if again else position,
+        "without": tuple(sorted({*lineage.without, *proposal.without})),
+        "thawed_to": end if proposal.learn_frozen else lineage.thawed_to,
+    }
 
 
 def first_entries(config: Config, *, chain: str, now_ms: int) -> list[JournalRecord]:

@@ -44,6 +44,7 @@ from stream_al.labels.table import State, action_of, said_of
 from stream_al.labels.views import OldestPending, OpenQuery
 from stream_al.messages import (
     ControlProposal,
+    DigestEntry,
     JournalRecord,
     Label,
     LabelEntry,
@@ -339,6 +340,10 @@ class Resolver:
             return self._decided(first_entries(self._config, chain=self.chain, now_ms=now_ms))
         return self._decided(division_entries(self._config, self.settings, now_ms=now_ms))
 
+    def ready_for(self, proposal: ControlProposal) -> bool:
+        """Whether `on_control` can decide now: a lineage that replays needs positions."""
+        return proposal.start == "empty" or not self._unconfirmed
+
     def on_control(self, proposal: ControlProposal, *, now_ms: int) -> ProposalResult:
         """Judge what an operator proposes; a proposal that came before changes nothing."""
         if (proposal.proposal_id,) in self._state.proposals:
@@ -351,7 +356,14 @@ class Resolver:
             case "control":
                 record = control_entry(proposal, now_ms=now_ms)
             case "model":
-                record = model_entry(proposal, chain=self.chain, now_ms=now_ms)
+                assert self.lineage is not None, "`start` comes first"
+                record = model_entry(
+                    proposal,
+                    chain=self.chain,
+                    now_ms=now_ms,
+                    before=(self.lineage, self._state.lineage_at),
+                    end=self.position,
+                )
             case "seed":
                 record = seed_entry(proposal, now_ms=now_ms)
                 if (record.event_id, record.label) in self._state.seeds:
@@ -374,6 +386,10 @@ class Resolver:
         merger.merge(proposal)
         due = merger.due(partitions=self.settings.partitions, now_ms=now_ms)
         return [] if due is None else self._decided([due])
+
+    def on_digest(self, entry: DigestEntry) -> list[JournalRecord]:
+        """Journal a digest of the model, unless one of this position or a later one is known."""
+        return self._decided([entry]) if entry.position > self._state.digested_to else []
 
     # ------------------------------------------------------------------ carrying on elsewhere
 

@@ -52,8 +52,8 @@ class LabelState:
     ----------
     settings
         The run-time settings in force; the configured ones before the first control record.
-    lineage
-        The last `model` record; None on an empty journal.
+    lineage, lineage_at
+        The last `model` record, None on an empty journal, and its position.
     chain
         Chain hash of the last record folded.
     first_at_ms
@@ -74,6 +74,8 @@ class LabelState:
         What was taught and proposed already; bounded.
     statistics
         Merged statistics of the events' numbers.
+    digested_to
+        Position of the last digest of the model.
     skipped_count
         Control records that could not be applied; every worker skips them in the same way.
     """
@@ -81,6 +83,7 @@ class LabelState:
     def __init__(self, config: Config) -> None:
         self.settings: Settings = config.settings()
         self.lineage: ModelEntry | None = None
+        self.lineage_at = UNLOCATED
         self.chain = CHAIN_START
         self.first_at_ms: int | None = None
         self.pending = PendingTable()
@@ -92,6 +95,7 @@ class LabelState:
         self.proposals = Remembered(PROPOSALS_REMEMBERED_MAX)
         self.statistics = StatisticsMerger()
         self.skipped_count = 0
+        self.digested_to = 0
 
     # ------------------------------------------------------------------ looking
 
@@ -146,10 +150,12 @@ class LabelState:
                 self.statistics.fold(record)
             case ModelEntry():
                 self.lineage = record
-                self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
+                self.lineage_at = position
+                if record.start == "empty":
+                    self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
                 self._remember_proposal(record.proposal_id)
             case DigestEntry():
-                pass
+                self.digested_to = record.position
             case _:
                 assert_never(record)
 
@@ -170,6 +176,8 @@ class LabelState:
 
     def locate(self, record: JournalRecord, position: int) -> None:
         """Give a record that was folded as `UNLOCATED` its place."""
+        if isinstance(record, ModelEntry):
+            self.lineage_at = position
         if not isinstance(record, LabelEntry):
             return
         closed = self.closed.get(record.event_id)

@@ -19,6 +19,8 @@ from stream_al.messages.label import LabelKind
 from stream_al.messages.settings import Settings
 
 CHAIN_START = "0" * 32
+WITHOUT_MAX = 10_000
+"""Events that a lineage may leave out: the record that says so has to fit into a log."""
 ClosedReason = Literal["skipped", "unsure", "expired", "repeated"]
 
 
@@ -260,7 +262,9 @@ def _hash(value: Any) -> str:
 class ControlProposal(Message):
     """What an operator proposes on the controls topic; the resolver validates and journals it.
 
-    `kind` is `control` (a settings patch), `seed` (one labelled example) or `model` (activate).
+    `kind` is `control` (a settings patch), `seed` (one labelled example) or `model` (activate):
+    the last one with what to start from, `without` which events, and whether lessons that were
+    frozen so far are learnt now.
     """
 
     kind: Literal["control", "seed", "model"] = "control"
@@ -273,6 +277,9 @@ class ControlProposal(Message):
     features: Features | None = None
     config_hash: str | None = None
     preset: str | None = None
+    start: Literal["empty", "replay"] = "empty"
+    without: tuple[str, ...] = Field(default=(), max_length=WITHOUT_MAX)
+    learn_frozen: bool = False
 
 
 class NumberSums(Message):

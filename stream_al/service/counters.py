@@ -37,6 +37,7 @@ class Counters:
     queries: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
+    digest_mismatches: int = 0
     journal_records: Counter[str] = field(default_factory=Counter)
     score_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))
     verification_latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS_S))

@@ -27,6 +27,7 @@ from stream_al.labels import Resolver
 from stream_al.messages import (
     ControlProposal,
     DeadLetter,
+    DigestEntry,
     JournalRecord,
     Label,
     LabelEntry,
@@ -36,8 +37,11 @@ from stream_al.messages import (
     read_journal_record,
 )
 from stream_al.port import Log, Position, Record, Transaction
+from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
+from stream_al.service.environment import environment
+from stream_al.service.follower import Digest
 from stream_al.service.groups import check_lineage, next_offset, resolver_group, scorer_group
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
@@ -70,6 +74,8 @@ class ResolverLoop:
     ----------
     clean
         The guard for features that labels and seeds bring along.
+    witness
+        Gives the newest digest of a model that follows the journal in this process.
     any_lineage
         Go on whatever model the journal teaches: for `model activate` alone.
     """
@@ -82,7 +88,8 @@ class ResolverLoop:
         name: str,
         counters: Counters,
         clean: Clean,
-        now_ms: Callable[[], int],
+        clock: Clock,
+        witness: Callable[[], Digest | None] = lambda: None,
         any_lineage: bool = False,
     ) -> None:
         self._log = log
@@ -90,7 +97,9 @@ class ResolverLoop:
         self._counters = counters
         self._any_lineage = any_lineage
         self._clean = clean
-        self._now_ms = now_ms
+        self._clock = clock
+        self._witness = witness
+        self._environment = environment()
         self._group = resolver_group(config)
         self._journal = config.topic("journal")
         self._queries = config.topic("queries")
@@ -107,7 +116,7 @@ class ResolverLoop:
         self._committed: dict[tuple[str, int], int] = {}
         self._resolver: Resolver | None = None
         self._known_partitions = 0
-        self._retention_ms = now_ms()
+        self._retention_ms = clock.now_ms()
         self._retention_left: list[str] = []
         self._member = log.join(self._group, self._journal, name=name)
 
@@ -178,7 +187,7 @@ class ResolverLoop:
     # ------------------------------------------------------------------ deciding
 
     def _decide(self, resolver: Resolver) -> bool:
-        now_ms = self._now_ms()
+        now_ms = self._clock.now_ms()
         step = _Step()
         step.journal += resolver.start(now_ms=now_ms)
         taken = list(self._read_inputs())
@@ -189,6 +198,7 @@ class ResolverLoop:
                 break
             self._positions[topic, record.partition] = record.offset + 1
         step.journal += resolver.tick(now_ms)
+        step.journal += self._digests(resolver, now_ms)
         positions = self._positions | self._oldest_pending(resolver)
         if step.journal or positions != self._committed:
             with self._member.transaction() as transaction:
@@ -199,6 +209,21 @@ class ResolverLoop:
             self._count(step)
         self._enforce_retention(now_ms)
         return bool(taken or step.journal or not complete)
+
+    def _digests(self, resolver: Resolver, now_ms: int) -> list[JournalRecord]:
+        found = self._witness()
+        if found is None:
+            return []
+        return resolver.on_digest(
+            DigestEntry(
+                at_ms=now_ms,
+                position=found.position,
+                model_id=found.model_id,
+                digest=found.digest,
+                learnt_count=found.learnt_count,
+                environment=self._environment,
+            )
+        )
 
     def _read_inputs(self) -> Iterator[tuple[str, Record]]:
         for topic, limit in self._inputs:
@@ -245,10 +270,9 @@ class ResolverLoop:
             if topic == self._labels:
                 return self._on_label(resolver, record, step, now_ms)
             if topic == self._controls:
-                step.journal += self._on_control(resolver, record, now_ms)
-            else:
-                statistics = parse(StatisticsProposal, record.value)
-                step.journal += resolver.on_statistics(statistics, now_ms=now_ms)
+                return self._on_control(resolver, record, step, now_ms)
+            statistics = parse(StatisticsProposal, record.value)
+            step.journal += resolver.on_statistics(statistics, now_ms=now_ms)
         except InvalidInput as error:
             step.letters.append(dead_letter(topic, record, error, raw_max=bytes_max))
         return True
@@ -266,16 +290,17 @@ class ResolverLoop:
         step.outcomes.append(resolution.outcome)
         return True
 
-    def _on_control(
-        self, resolver: Resolver, record: Record, now_ms: int
-    ) -> tuple[JournalRecord, ...]:
+    def _on_control(self, resolver: Resolver, record: Record, step: _Step, now_ms: int) -> bool:
         proposal = parse(ControlProposal, record.value)
         if proposal.features is not None:
             proposal = proposal.model_copy(update={"features": self._clean(proposal.features)})
+        if not resolver.ready_for(proposal):
+            return False
         result = resolver.on_control(proposal, now_ms=now_ms)
         if result.problem is not None:
             raise InvalidInput("InvalidProposal", result.problem)
-        return result.records
+        step.journal += result.records
+        return True
 
     # ------------------------------------------------------------------ committing
 

@@ -2,7 +2,7 @@
 
 One step, over the port only:
 
-1. fold the journal's news, at most 20 ms of them
+1. fold the journal's news, a slice of them (`Follower`)
 2. poll a batch of events, and learn which partitions came and went
 3. a partition that came: its gate from the committed metadata, the journal at least to the version
    that its gate has seen, then seek
@@ -12,50 +12,48 @@ One step, over the port only:
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 
 from stream_al.config import Config
-from stream_al.engine import Engine, EventReader
+from stream_al.engine import EventReader
 from stream_al.errors import Gone, InvalidInput
-from stream_al.messages import ModelEntry, Source, read_journal_record
+from stream_al.messages import Source
 from stream_al.port import Log, Member, Position, Record, Transaction
+from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
-from stream_al.service.groups import check_lineage, next_offset, resolver_group, scorer_group
+from stream_al.service.follower import Follower
+from stream_al.service.groups import next_offset, resolver_group, scorer_group
 from stream_al.service.logs import log as log_line
 
 BATCH_RECORDS_MAX = 500
-JOURNAL_RECORDS_MAX = 200
-JOURNAL_SLICE_S = 0.020
 OLDEST_OPEN_EVERY_S = 1.0
 
 
 class Scorer:
-    """One scorer: a member of the group on events, with an engine of its own."""
+    """One scorer: a member of the group on events, with the engine of its `follower`."""
 
     def __init__(
         self,
         log: Log,
         config: Config,
-        engine: Engine,
+        follower: Follower,
         *,
         name: str,
         counters: Counters,
-        now_ms: Callable[[], int],
+        clock: Clock,
     ) -> None:
-        self.engine = engine
+        self.engine = follower.engine
+        self._follower = follower
         self._log = log
         self._config = config
         self._counters = counters
-        self._now_ms = now_ms
+        self._clock = clock
         self._reader = EventReader(config.events)
         self._events = config.topic("events")
-        self._journal = config.topic("journal")
         self._predictions = config.topic("predictions")
         self._queries = config.topic("queries")
         self._statistics = config.topic("statistics")
@@ -78,13 +76,13 @@ class Scorer:
 
     def step(self, *, timeout_s: float) -> bool:
         """Do one step; return whether there was anything to do."""
-        folded = self._fold_journal()
+        folded = self._follower.follow()
         if self._member is None:
             self._join_when_folded()
             return True
         if self.engine.lineage is None:
             if not folded:
-                time.sleep(timeout_s)
+                self._clock.sleep(timeout_s)
             return folded
         batch = self._member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
         for partition in batch.revoked:
@@ -107,7 +105,7 @@ class Scorer:
 
     def caught_up(self) -> bool:
         """Whether the journal and every owned partition are read to their present ends."""
-        if self.engine.version < self._log.end(self._journal, 0):
+        if not self._follower.at_end:
             return False
         return all(
             self._log.end(self._events, partition) <= self._done(partition)
@@ -122,7 +120,7 @@ class Scorer:
     # ------------------------------------------------------------------ steps
 
     def _join_when_folded(self) -> None:
-        if self.engine.version >= self._log.end(self._journal, 0):
+        if self._follower.at_end:
             log_line("journal_folded", position=self.engine.version)
             self._member = self._log.join(scorer_group(self._config), self._events, name=self._name)
 
@@ -130,39 +128,11 @@ class Scorer:
         assert self._member is not None, "partitions come to members only"
         return self._member
 
-    def _fold_journal(self, *, until: int | None = None) -> bool:
-        """Fold the journal's news: a slice of time, or to the position `until`."""
-        deadline = time.monotonic() + JOURNAL_SLICE_S
-        folded = False
-        while True:
-            records = self._log.read(
-                self._journal, 0, self.engine.version, limit=JOURNAL_RECORDS_MAX
-            )
-            for record in records:
-                entry = read_journal_record(record.value)
-                if self._member is not None and isinstance(entry, ModelEntry):
-                    check_lineage(entry, self._config)  # before it replaces the model in use
-                self.engine.apply(entry, record.offset)
-                folded = True
-                if until is None and time.monotonic() > deadline:
-                    break
-            if until is None:
-                late = time.monotonic() > deadline
-                if late or len(records) < JOURNAL_RECORDS_MAX:
-                    break
-            elif self.engine.version >= until or not records:
-                break
-        if folded and self.engine.version >= self._log.end(self._journal, 0):
-            check_lineage(self.engine.lineage, self._config)
-        return folded
-
     def _take_over(self, partition: int) -> None:
         done = self._log.committed(scorer_group(self._config), self._events, partition)
         self.engine.open_partition(partition, done.metadata if done else "")
         seen = self.engine.gates[partition].model_version
-        if self.engine.version < seen:
-            self._fold_journal(until=seen)
-        if self.engine.version < seen:
+        if not self._follower.follow_to(seen):
             raise Gone(
                 f"events partition {partition} was scored with journal position {seen}, "
                 f"but the journal ends at {self.engine.version}; restore the journal's file"
@@ -172,10 +142,10 @@ class Scorer:
         log_line("partition_assigned", topic=self._events, partition=partition, offset=offset)
 
     def _score(self, records: list[Record]) -> None:
-        started = time.perf_counter()
+        started_s = self._clock.monotonic_s()
         batch = _Batch()
         self._read_oldest_open()
-        now_ms = self._now_ms()
+        now_ms = self._clock.now_ms()
         with self._owning().transaction() as transaction:
             for partition, run in groupby(records, key=attrgetter("partition")):
                 last = None
@@ -189,7 +159,7 @@ class Scorer:
         counters.queries.update(batch.queries)
         counters.dead_letters.update(batch.dead_letters)
         counters.recent.append((len(records), batch.queries.total(), batch.rate))
-        counters.score_latency.observe(time.perf_counter() - started)
+        counters.score_latency.observe(self._clock.monotonic_s() - started_s)
 
     def _score_one(
         self, transaction: Transaction, record: Record, now_ms: int, batch: _Batch
@@ -229,7 +199,7 @@ class Scorer:
 
     def _read_oldest_open(self) -> None:
         """For back-pressure: the record time of each owned partition's oldest open query."""
-        now_s = time.monotonic()
+        now_s = self._clock.monotonic_s()
         if self.engine.settings.gate.back_pressure is None:
             self._oldest_open.clear()
             return

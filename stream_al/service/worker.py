@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.engine import Engine
+from stream_al.messages import DigestEntry
 from stream_al.model import Model
 from stream_al.port import Log
+from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
+from stream_al.service.follower import Digest, Follower
 from stream_al.service.http import Health, Server
 from stream_al.service.logs import log as log_line
 from stream_al.service.metrics import View, WorkerCollector
@@ -35,8 +37,8 @@ class Worker:
         The gate's secret; scorers only.
     name
         This worker's name among the members of its groups.
-    now_ms
-        The clock, in ms since 1970.
+    clock
+        The time.
     """
 
     def __init__(
@@ -47,16 +49,23 @@ class Worker:
         role: Role = "all",
         secret: bytes,
         name: str,
-        now_ms: Callable[[], int],
+        clock: Clock,
     ) -> None:
         self.counters = Counters()
         self.collector = WorkerCollector(self.counters)
-        self.health = Health(stepped_s=time.monotonic())
+        self.health = Health(stepped_s=clock.monotonic_s())
         self._log = log
         self._config = config
-        self._now_ms = now_ms
+        self._clock = clock
         self._stopping = False
         self._viewed_s = 0.0
+        self.follower = Follower(
+            log,
+            config,
+            Engine(config, secret=secret),
+            clock=clock,
+            on_mismatch=self._on_mismatch,
+        )
         self.resolver: ResolverLoop | None = None
         self.scorer: Scorer | None = None
         if role in {"all", "resolver"}:
@@ -66,16 +75,12 @@ class Worker:
                 name=name,
                 counters=self.counters,
                 clean=Model(config).clean,
-                now_ms=now_ms,
+                clock=clock,
+                witness=lambda: self.follower.newest_digest,
             )
         if role in {"all", "scorer"}:
             self.scorer = Scorer(
-                log,
-                config,
-                Engine(config, secret=secret),
-                name=name,
-                counters=self.counters,
-                now_ms=now_ms,
+                log, config, self.follower, name=name, counters=self.counters, clock=clock
             )
 
     def stop(self) -> None:
@@ -110,12 +115,17 @@ class Worker:
             busy = self.resolver.step(timeout_s=0.0 if self.scorer else POLL_S)
         if self.scorer is not None:
             busy = self.scorer.step(timeout_s=0.0 if busy else POLL_S) or busy
-        self.health.stepped_s = time.monotonic()
+        else:
+            busy = self.follower.follow() or busy  # its model is the witness of the digests
+        self.health.stepped_s = self._clock.monotonic_s()
         self.health.ready = self.scorer is None or self.scorer.joined
         if self.health.stepped_s - self._viewed_s > VIEW_EVERY_S:
             self._viewed_s = self.health.stepped_s
             self.collector.view = self._view()
         return busy
+
+    def _on_mismatch(self, _entry: DigestEntry, _mine: Digest) -> None:
+        self.counters.digest_mismatches += 1
 
     def _caught_up(self) -> bool:
         loops = (self.resolver, self.scorer)
@@ -127,7 +137,7 @@ class Worker:
         resolver = self.resolver.active if self.resolver else None
         pending = dict(resolver.pending_by_partition()) if resolver else {}
         oldest = [resolver.oldest_pending(p) for p in pending] if resolver else []
-        ages = [self._now_ms() - found.asked_ms for found in oldest if found is not None]
+        ages = [self._clock.now_ms() - found.asked_ms for found in oldest if found is not None]
         known = engine or resolver
         version = engine.version if engine else resolver.position if resolver else 0
         return View(

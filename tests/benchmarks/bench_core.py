@@ -23,6 +23,7 @@ from stream_al.learner import ActiveLearner
 from stream_al.messages import ControlProposal, Event, Label, Query, Source, query_id_of
 from stream_al.model import Model
 from stream_al.port import Outgoing
+from stream_al.service.clock import SystemClock
 from stream_al.service.worker import Worker
 from stream_al_connectors.opening import open_log
 from tests.benchmarks.row import REPEATS, SECRET, Row, numbers, paired, resident, texts
@@ -123,7 +124,7 @@ def worker_row(name: str, preset: str, features: list[dict], bound: float) -> Ro
                 }
             )
             log = open_log(config, create=True)
-            worker = Worker(log, config, secret=SECRET, name="bench", now_ms=_now_ms)
+            worker = Worker(log, config, secret=SECRET, name="bench", clock=SystemClock())
             _teach_worker(worker, log, config, features)
             assert worker.scorer is not None
             # Both meet every text for the first time.
@@ -156,10 +157,6 @@ def _teach_worker(worker: Worker, log: object, config: Config, features: list[di
     log.append(config.topic("controls"), [Outgoing(p.to_wire()) for p in proposals])  # type: ignore[attr-defined]
     while worker.step():
         pass
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def query(index: int, features: dict[str, float] | None = None) -> Query:

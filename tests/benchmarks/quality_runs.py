@@ -28,6 +28,7 @@ from stream_al import ActiveLearner, Config, Event, Label, Prediction
 from stream_al.port import Log, Outgoing
 from stream_al.quality import Interval, QualitySummary
 from stream_al.quality.summary import kappa
+from stream_al.service.clock import SystemClock
 from stream_al.service.worker import Worker
 from stream_al.testing import Example, obfuscated
 from stream_al_connectors import open_log
@@ -244,23 +245,23 @@ def follow(learner: ActiveLearner, examples: Sequence[Example], delay: int) -> I
         yield Step(decision.prediction, tuple(given), learner.engine.version > before)
 
 
-class Clock:
+class StreamClock(SystemClock):
     """The time of the stream, which the log and the worker read."""
 
     def __init__(self) -> None:
-        self.now_ms = 0
+        self.at_ms = 0
 
-    def __call__(self) -> int:
-        return self.now_ms
+    def now_ms(self) -> int:
+        return self.at_ms
 
 
 def _through_worker(cell: Cell, examples: Sequence[Example]) -> tuple[Score, QualitySummary]:
     with TemporaryDirectory() as folder, redirect_stderr(StringIO()):
-        config, clock = cell.config(f"{folder}/quality.db"), Clock()
-        log = open_log(config, clock=clock)
+        config, clock = cell.config(f"{folder}/quality.db"), StreamClock()
+        log = open_log(config, clock=clock.now_ms)
         try:
             worker = Worker(
-                log, config, role="all", secret=cell.secret, name="quality", now_ms=clock
+                log, config, role="all", secret=cell.secret, name="quality", clock=clock
             )
             driven = _Driven(log, config, worker)
             score = _drive(driven, clock, cell, examples)
@@ -270,7 +271,7 @@ def _through_worker(cell: Cell, examples: Sequence[Example]) -> tuple[Score, Qua
             log.close()
 
 
-def _drive(driven: _Driven, clock: Clock, cell: Cell, examples: Sequence[Example]) -> Score:
+def _drive(driven: _Driven, clock: StreamClock, cell: Cell, examples: Sequence[Example]) -> Score:
     twin = ActiveLearner(cell.config(), secret=cell.secret)
     score = Score(examples)
     batch: list[tuple[Example, Prediction]] = []
@@ -279,7 +280,7 @@ def _drive(driven: _Driven, clock: Clock, cell: Cell, examples: Sequence[Example
         batch.append((examples[index], step.prediction))
         if not (step.moved or len(batch) == BATCH_EVENTS_MAX or index == last):
             continue
-        clock.now_ms = index * EVENT_MS
+        clock.at_ms = index * EVENT_MS
         for (example, expected), found in zip(batch, driven.score(batch), strict=True):
             if not _alike(expected, found):
                 raise RuntimeError(f"{cell}: worker and twin differ\n{expected}\n{found}")

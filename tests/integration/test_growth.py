@@ -7,6 +7,7 @@ from pathlib import Path
 from stream_al.config import Config
 from stream_al.messages import ControlEntry
 from stream_al.port import Outgoing
+from stream_al.service.clock import SystemClock
 from stream_al.service.view import journal, journal_view
 from stream_al.service.worker import Worker
 from stream_al_connectors import open_log
@@ -25,7 +26,7 @@ def test_a_running_worker_goes_on_when_partitions_are_added(tmp_path: Path) -> N
         )
 
     small = open_log(config(2), create=True)
-    worker = Worker(small, config(2), secret=b"a secret of tests", name="w", now_ms=lambda: 10**6)
+    worker = Worker(small, config(2), secret=b"a secret of tests", name="w", clock=SystemClock())
     while worker.step():
         pass
     grown = open_log(config(4), create=True)

@@ -15,6 +15,7 @@ from stream_al.gate import known_uncertainties
 from stream_al.labels.proposals import control_problem
 from stream_al.messages import ControlProposal, Event, Label
 from stream_al.port import Log
+from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
     ActorOption,
     ConfigOption,
@@ -24,6 +25,7 @@ from stream_al.service.commands.common import (
     err,
     new_proposal_id,
     now_ms,
+    number_or_off,
     opened,
     out,
     print_json,
@@ -142,23 +144,14 @@ def budget_set(
         if share is not None:
             patch["share"] = share
         if per_hour is not None:
-            patch["per_hour"] = _number_or_off("--per-hour", per_hour, float)
+            patch["per_hour"] = number_or_off("--per-hour", per_hour, float)
         if open_max is not None:
-            patch["open"] = _number_or_off("--open", open_max, int)
+            patch["open"] = number_or_off("--open", open_max, int)
         if not patch:
             raise ConfigurationError(
                 "budget set: nothing to set; give --share, --per-hour, --open or --from-config"
             )
         _control(log, settings, {"gate": gate}, actor=actor, reason=reason)
-
-
-def _number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:
-    if text == "off":
-        return None
-    try:
-        return kind(text)
-    except ValueError:
-        raise ConfigurationError(f"{option} is {text!r}; give a number, or off") from None
 
 
 def _mode_command(patch: dict[str, bool]) -> Any:
@@ -280,14 +273,23 @@ def model(context: typer.Context, config: ConfigOption = None, as_json: JsonOpti
 def model_activate(
     context: typer.Context,
     reason: ReasonOption = "",
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Let it learn first what the one in force learnt.")
+    ] = False,
     actor: ActorOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Start the configured model, empty. Workers of another configuration end with exit code 2.
+    """Start the configured model. Workers of another configuration end with exit code 2.
 
-    Example: `stream-al model activate --reason "committee measured better"`
+    Example: `stream-al model activate --replay --reason "committee measured better"`
     """
-    from stream_al.service.activate import activate  # noqa: PLC0415 - imports River
+    from stream_al.service.activate import activate, lineage_proposal  # noqa: PLC0415 - River
 
     with opened(config or context.obj, create=True) as (settings, log):
-        _tell(activate(log, settings, actor=actor_or_default(actor), reason=reason, now_ms=now_ms))
+        proposal = lineage_proposal(
+            settings,
+            actor=actor_or_default(actor),
+            reason=reason,
+            start="replay" if replay else "empty",
+        )
+        _tell(activate(log, settings, proposal, clock=SystemClock()))

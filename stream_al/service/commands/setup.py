@@ -13,11 +13,11 @@ from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 from stream_al.gate import known_uncertainties
 from stream_al.messages import ModelEntry
+from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
     err,
-    now_ms,
     opened,
     out,
     print_json,
@@ -225,5 +225,5 @@ def run(
     with opened(config, create=True) as (settings, log):
         secret = gate_secret(settings, beside=Path(log_path(settings)))
         name = f"worker-{slot}-{os.getpid()}"
-        worker = Worker(log, settings, role=role, secret=secret, name=name, now_ms=now_ms)
+        worker = Worker(log, settings, role=role, secret=secret, name=name, clock=SystemClock())
         serve(worker, settings, until_idle=until_idle)

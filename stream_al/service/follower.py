@@ -1,0 +1,180 @@
+"""An engine that follows the journal: every process that holds a model has one.
+
+It folds in slices, so that predictions never wait for a bulk of lessons. It meets new lineages:
+one that starts from a replay is folded beside the model in use, which goes on predicting. It takes
+the model's digest at fixed positions and compares it with what the resolver journaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stream_al.config import Config
+from stream_al.engine import Engine
+from stream_al.errors import Diverged
+from stream_al.messages import DigestEntry, JournalRecord, ModelEntry, read_journal_record
+from stream_al.port import Log
+from stream_al.replay import Refold
+from stream_al.service.clock import Clock
+from stream_al.service.environment import environment
+from stream_al.service.groups import check_lineage
+from stream_al.service.logs import log as log_line
+
+READ_RECORDS_MAX = 200
+SLICE_S = 0.020
+DIGEST_EVERY = 200
+"""A digest is taken after the first record at or past each multiple of this position."""
+DIGESTS_REMEMBERED_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """The model of a lineage at a journal position, as this process has it."""
+
+    position: int
+    model_id: str
+    digest: str
+    learnt_count: int
+
+
+class Follower:
+    """An engine and its place in the journal.
+
+    Parameters
+    ----------
+    on_mismatch
+        Called with a journaled digest that this process does not share, and its own, before
+        anything else is done about it.
+
+    Attributes
+    ----------
+    engine
+        Changed by folding here, and by whoever scores.
+    digests
+        Position → digest, the newest `DIGESTS_REMEMBERED_MAX`.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        config: Config,
+        engine: Engine,
+        *,
+        clock: Clock,
+        on_mismatch: Callable[[DigestEntry, Digest], None] = lambda *_: None,
+    ) -> None:
+        self.engine = engine
+        self.digests: dict[int, Digest] = {}
+        self._log = log
+        self._config = config
+        self._clock = clock
+        self._on_mismatch = on_mismatch
+        self._journal = config.topic("journal")
+        self._environment = environment()
+        self._refold: Refold | None = None
+        self._reached_end = False
+
+    @property
+    def newest_digest(self) -> Digest | None:
+        """The digest taken last; None before the first."""
+        return next(reversed(self.digests.values()), None)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the journal is folded to its present end."""
+        return self.engine.version >= self._log.end(self._journal, 0)
+
+    def follow(self) -> bool:
+        """Fold the journal's news, about `SLICE_S` of them; return whether there were any."""
+        deadline = self._clock.monotonic_s() + SLICE_S
+        folded = False
+        more = True
+        while more and self._clock.monotonic_s() <= deadline:
+            more = self._fold_some(deadline)
+            folded = folded or more
+        if not self._reached_end and self.at_end:
+            # Lineages on the way to the end are history; the one in force there is not.
+            self._reached_end = True
+            check_lineage(self.engine.lineage, self._config)
+        return folded
+
+    def follow_to(self, position: int) -> bool:
+        """Fold up to `position` whatever it takes; return whether the journal reaches so far."""
+        while self.engine.version < position:
+            if not self._fold_some(None):
+                return False
+        return True
+
+    # ------------------------------------------------------------------ folding
+
+    def _fold_some(self, deadline: float | None) -> bool:
+        """Fold up to `READ_RECORDS_MAX` records; return whether there was anything to fold."""
+        if self._refold is not None:
+            return self._fold_again(self._refold, deadline)
+        records = self._log.read(self._journal, 0, self.engine.version, limit=READ_RECORDS_MAX)
+        for record in records:
+            entry = read_journal_record(record.value)
+            if self._reached_end and isinstance(entry, ModelEntry):
+                check_lineage(entry, self._config)  # before it replaces the model in use
+            if isinstance(entry, ModelEntry) and entry.start == "replay":
+                log_line("replay_begun", position=record.offset, without=len(entry.without))
+                self._refold = Refold(self._config, entry, record.offset)
+                return True
+            self._apply(entry, record.offset)
+            if deadline is not None and self._clock.monotonic_s() > deadline:
+                break
+        return bool(records)
+
+    def _fold_again(self, refold: Refold, deadline: float | None) -> bool:
+        """Go on with a replay beside the model in use; swap when it is ready."""
+        while not refold.done:
+            records = self._log.read(self._journal, 0, refold.position, limit=READ_RECORDS_MAX)
+            for record in records:
+                refold.apply(read_journal_record(record.value), record.offset)
+                if deadline is not None and self._clock.monotonic_s() > deadline:
+                    return True
+        self._refold = None
+        self._apply(refold.entry, refold.end, refold)
+        log_line("replay_done", position=refold.end, learnt=refold.model.learnt_count)
+        return True
+
+    def _apply(self, entry: JournalRecord, position: int, refold: Refold | None = None) -> None:
+        engine = self.engine
+        before = max(0, engine.version - 1)
+        engine.apply(entry, position, model=None if refold is None else refold.model)
+        if position // DIGEST_EVERY > before // DIGEST_EVERY:
+            self._take_digest()
+        if isinstance(entry, DigestEntry):
+            self._compare(entry)
+
+    # ------------------------------------------------------------------ digests
+
+    def _take_digest(self) -> None:
+        engine = self.engine
+        if engine.lineage is None:
+            return
+        self.digests[engine.version] = Digest(
+            position=engine.version,
+            model_id=engine.lineage.model_id,
+            digest=engine.model.digest(),
+            learnt_count=engine.model.learnt_count,
+        )
+        if len(self.digests) > DIGESTS_REMEMBERED_MAX:
+            del self.digests[next(iter(self.digests))]
+
+    def _compare(self, entry: DigestEntry) -> None:
+        mine = self.digests.get(entry.position)
+        if mine is None or mine.model_id != entry.model_id or mine.digest == entry.digest:
+            return
+        lineage = self.engine.lineage
+        ours = lineage is not None and lineage.config_hash == self._config.model_hash()
+        self._on_mismatch(entry, mine)
+        if not ours or entry.environment != self._environment:
+            log_line("digest_differs", position=entry.position, environment=entry.environment)
+            return
+        raise Diverged(
+            f"the model at journal position {entry.position} has digest {mine.digest} here and "
+            f"{entry.digest} in the journal, on the same environment: one of them is damaged; "
+            "remove this worker's snapshots and restart it; `stream-al replay --verify` tells which"
+        )
