@@ -12,7 +12,7 @@ COMPILE := $(LOCKER)/bin/pip-compile --quiet --generate-hashes --strip-extras --
 	--no-annotate --no-header --no-emit-options --no-emit-index-url
 LOCK_NOTE := \# Made by `make lock`; holds for Python 3.11 to 3.13 on Linux. Edit pyproject.toml instead.
 
-.PHONY: help demo test lint bench quality lock clean
+.PHONY: help demo test lint bench quality sim lock clean
 
 help:
 	@echo "make demo   real messages through the whole loop; ends with report.html (ARGS=--no-live)"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint   format, rules, types, layers"
 	@echo "make bench  speed and memory, as ratios within one run"
 	@echo "make quality  docs/QUALITY.md from ../shared/data, about 20 minutes (ARGS='--jobs 2')"
+	@echo "make sim    the whole system under faults (SEEDS=10000 ARGS='--jobs 2'; ARGS='--seed 7')"
 	@echo "make lock   resolve requirements/*.txt again"
 	@echo "make clean  remove what these targets made"
 
@@ -40,6 +41,9 @@ bench: $(DEV)
 
 quality: $(DEV)
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.benchmarks.quality $(ARGS)
+
+sim: $(DEV)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),1000) $(ARGS)
 
 lock: $(LOCKER)/bin/pip-compile
 	@$(COMPILE) --build-deps-for editable --output-file requirements/base.txt pyproject.toml

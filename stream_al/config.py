@@ -96,7 +96,11 @@ class EventsSection(Section):
 
 
 class LabelsSection(Section):
-    """What labels are expected: see the table of label and state in docs/ARCHITECTURE.md."""
+    """What labels are expected: see the table of label and state in docs/ARCHITECTURE.md.
+
+    `gold_share`: how many gold questions `annotate` mixes in, for each query, while there are any.
+    Raising it knows sooner how good people are, and costs their time.
+    """
 
     classes: tuple[str, ...] | None = None
     votes: int = Field(default=1, ge=1, le=25)
@@ -105,6 +109,7 @@ class LabelsSection(Section):
     expire_after: DurationMs = 7 * DAY_MS
     revise_within: DurationMs = 30 * DAY_MS
     closed_max: int = Field(default=100_000, ge=100, le=10_000_000)
+    gold_share: float = Field(default=0.05, ge=0.0, le=0.5, allow_inf_nan=False)
 
     @field_validator("classes")
     @classmethod
@@ -140,6 +145,28 @@ class GateSection(GateSettings):
     secret_file: str | None = None
 
 
+class SnapshotsSection(Section):
+    """What spares a start the whole journal: folds of it, kept in a folder. A cache.
+
+    Attributes
+    ----------
+    directory
+        Where; `<log path>.snapshots` beside a log in a file when left out.
+    every_records
+        One after so many journal records; 0 writes none. Raising it makes a start fold more.
+    keep
+        How many stay; the older ones serve when the newest one does not fit.
+    key_file
+        A file with the key of their HMAC, at least 16 random characters; or the environment's
+        STREAM_AL_SNAPSHOTS__KEY. Without a key only own files that nobody else may write are read.
+    """
+
+    directory: str | None = None
+    every_records: int = Field(default=1_000, ge=0)
+    keep: int = Field(default=3, ge=1, le=1_000)
+    key_file: str | None = None
+
+
 class HttpSection(Section):
     """Where `/metrics`, `/healthz` and `/readyz` answer; port 0 takes a free one."""
 
@@ -157,6 +184,7 @@ class Config(Section):
     labels: LabelsSection = LabelsSection()
     model: ModelSection = ModelSection()
     gate: GateSection = GateSection()
+    snapshots: SnapshotsSection = SnapshotsSection()
     http: HttpSection = HttpSection()
 
     @model_validator(mode="after")

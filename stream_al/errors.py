@@ -64,6 +64,6 @@ class Ambiguous(InDoubt):
 
 
 class Diverged(InDoubt):
-    """This process folded the same journal into another model than the one that is on record."""
+    """The same journal was folded into another model than the one that is on record."""
 
     kind = "diverged"

@@ -154,5 +154,16 @@ class Log(Protocol):
         Never beyond the committed position of `groups[topic]`; a topic that is not named keeps all.
         """
 
+    def rewrite(self, topic: str, partition: int, values: dict[int, bytes]) -> None:
+        """Replace the values of records in place, and leave no trace of the old ones in the log.
+
+        For blanking a person's data, and for nothing else: every reader sees another history.
+
+        Raises
+        ------
+        ConfigurationError
+            When one of the offsets has no record, or this log can't rewrite.
+        """
+
     def close(self) -> None:
         """Release every resource; members leave."""

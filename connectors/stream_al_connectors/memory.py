@@ -139,6 +139,11 @@ class MemoryLog:
                     dropped += self._state.drop(place, now_ms - keep, groups.get(topic), left)
         return dropped
 
+    def rewrite(self, topic: str, partition: int, values: dict[int, bytes]) -> None:
+        """Replace the values of records in place."""
+        with self._state.changed:
+            self._state.rewrite((topic, partition), values)
+
     def expel(self, member: GroupMember) -> None:
         """Treat a member as dead: what it owned is free, what it still commits is fenced."""
         with self._state.changed:

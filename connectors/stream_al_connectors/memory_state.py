@@ -9,7 +9,7 @@ import os
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stream_al.errors import Fenced, Gone
 from stream_al.port import Owner, Position, Record
@@ -19,6 +19,7 @@ from stream_al_connectors.sharing import (
     below_begin,
     grown_topics,
     no_such_partition,
+    no_such_record,
 )
 
 Group = tuple[str, str]
@@ -111,6 +112,21 @@ class MemoryState:
             stream.records.append(Record(place[1], stream.end, now_ms, key, value))
             stream.end += 1
         return range(first, stream.end)
+
+    def rewrite(self, place: Place, values: Mapping[int, bytes]) -> None:
+        """Replace values of records; all of them or none."""
+        stream = self.stream(*place)
+        indexes = {record.offset: index for index, record in enumerate(stream.records)}
+        for offset in values:
+            if offset not in indexes:
+                raise no_such_record(*place, offset)
+        for offset, value in values.items():
+            index = indexes[offset]
+            stream.records[index] = replace(stream.records[index], value=value)
+
+    def burn(self, place: Place, count: int) -> None:
+        """Use up `count` offsets without a record, as the control records of a broker do."""
+        self.stream(*place).end += count
 
     def commit(
         self, group: Group, number: int, buffered: Buffered, epochs: Mapping[int, int], now_ms: int

@@ -128,6 +128,14 @@ def no_such_partition(topic: str, partition: int, counts: Mapping[str, int]) -> 
     )
 
 
+def no_such_record(topic: str, partition: int, offset: int) -> ConfigurationError:
+    """Return the error of a place that holds no record."""
+    return ConfigurationError(
+        f"topic {topic!r} partition {partition} has no record at offset {offset}; "
+        f"`stream-al read` shows what there is"
+    )
+
+
 def grown_topics(existing: Mapping[str, int], wanted: Mapping[str, int]) -> dict[str, int]:
     """Return the topics that must be created or given more partitions.
 

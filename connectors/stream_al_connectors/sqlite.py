@@ -21,6 +21,7 @@ from stream_al_connectors.sharing import (
     RETENTION_RECORDS_MAX,
     grown_topics,
     no_such_partition,
+    no_such_record,
     placed,
     wall_clock_ms,
 )
@@ -205,6 +206,24 @@ class SqliteLog:
                         RETENTION_RECORDS_MAX - dropped,
                     )
         return dropped
+
+    def rewrite(self, topic: str, partition: int, values: dict[int, bytes]) -> None:
+        """Replace the values of records in place; what stood there is overwritten in the file.
+
+        Raises
+        ------
+        ConfigurationError
+            When one of the offsets has no record.
+        Ambiguous
+            When a reader keeps the old pages in use: it is done, run it again to clear them.
+        """
+        with self._file.writing() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            stream = self._store.stream(connection, topic, partition)
+            for offset, value in values.items():
+                if not sqlite_records.rewrite(connection, stream, offset, value):
+                    raise no_such_record(topic, partition, offset)
+        self._file.clear_wal()
 
     def close(self) -> None:
         """Let all members leave and all claims go, and close the file."""

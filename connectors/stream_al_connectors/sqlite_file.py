@@ -141,6 +141,16 @@ class SqliteFile:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
 
+    def clear_wal(self) -> None:
+        """Move everything into the file and empty the write-ahead log, which keeps old pages."""
+        with self.connection() as connection:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise Ambiguous(
+                f"{self.path}: another process reads, so old pages stay in its -wal file; "
+                "run the command again"
+            )
+
     def close(self) -> None:
         """Close what is idle now, and what is borrowed when it comes back."""
         self._closed = True

@@ -98,6 +98,14 @@ def append(
     return end
 
 
+def rewrite(connection: Connection, stream: int, offset: int, value: bytes) -> bool:
+    """Replace the value of one record; return whether there is one."""
+    done = connection.execute(
+        "UPDATE records SET value = ? WHERE place = ?", (value, (stream << 40) + offset)
+    )
+    return done.rowcount == 1
+
+
 def first_since(
     connection: Connection, stream: int, begin: int, end: int, timestamp_ms: int
 ) -> int:

@@ -19,6 +19,7 @@ from stream_al.messages import (
     ControlEntry,
     DigestEntry,
     Event,
+    GoldEntry,
     JournalRecord,
     LabelEntry,
     Mode,
@@ -39,7 +40,7 @@ from stream_al.messages import (
 from stream_al.model import Model, StatisticsCollector
 from stream_al.quality import Quality
 
-DUMP_FORMAT = 1
+DUMP_FORMAT = 2
 STATISTICS_FIRST_EVENTS = 30
 RAISED_MAX = 10_000
 RATE_DIGITS = 8
@@ -78,6 +79,7 @@ class Engine:
         self.version = 0
         self.settings: Settings = config.settings()
         self.lineage: ModelEntry | None = None
+        self._left_out: frozenset[str] = frozenset()  # events that the lineage never learns
         self.model = Model(config)
         self.quality = Quality()
         self.gates: dict[int, Gate] = {}
@@ -228,7 +230,7 @@ class Engine:
             case LabelEntry():
                 self._apply_label(record)
             case SeedEntry() | VolunteeredEntry():
-                self._learn(record.features, record.label)
+                self._learn(record)
             case ClosedEntry():
                 self._count_closed(record.closes)
                 if record.reason != "repeated":
@@ -246,7 +248,7 @@ class Engine:
                 self._begin_lineage(record, position, model)
             case VoteEntry():
                 self._apply_vote(record, position)
-            case DigestEntry():
+            case DigestEntry() | GoldEntry():
                 pass
             case _:
                 assert_never(record)
@@ -254,6 +256,7 @@ class Engine:
     def _begin_lineage(self, entry: ModelEntry, position: int, model: Model | None) -> None:
         assert (model is None) == (entry.start == "empty"), "a replay needs its refolded model"
         self.lineage = entry
+        self._left_out = frozenset(entry.without)
         self.model = model or Model(self.config)
         if model is None and self._statistics is not None:
             self.model.set_statistics(self._statistics.numbers)  # of events: they stay true
@@ -263,7 +266,7 @@ class Engine:
         if entry.closes is not None:
             self._count_closed(entry.closes)
         self.quality.apply(entry, random_share=self.settings.gate.random_share)
-        self._learn(entry.features, entry.label)
+        self._learn(entry)
 
     def _apply_vote(self, entry: VoteEntry, position: int) -> None:
         """Charge the gate that asked a label more for a raised number of votes, exactly once.
@@ -287,9 +290,10 @@ class Engine:
         for collector in self._collectors.values():
             collector.settled = self._settled
 
-    def _learn(self, features: dict[str, Any] | None, label: str) -> None:
-        if features is not None and not self.settings.modes.frozen:
-            self.model.learn(features, label)
+    def _learn(self, entry: LabelEntry | SeedEntry | VolunteeredEntry) -> None:
+        left_out = entry.event_id in self._left_out
+        if entry.features is not None and not self.settings.modes.frozen and not left_out:
+            self.model.learn(entry.features, entry.label)
 
     def _count_closed(self, source: Source) -> None:
         self.closed[source.partition] = self.closed.get(source.partition, 0) + 1
@@ -311,16 +315,9 @@ class Engine:
                 "format": DUMP_FORMAT,
                 "config": self.config.model_dump(mode="json"),
                 "secret": self._secret,
-                "version": self.version,
-                "settings": self.settings.model_dump(mode="json"),
-                "lineage": self.lineage and self.lineage.model_dump(mode="json"),
-                "last_control": self.last_control and self.last_control.model_dump(mode="json"),
-                "model": self.model.dump(),
-                "quality": self.quality,
-                "gates": {partition: gate.pack() for partition, gate in self.gates.items()},
-                "closed": self.closed,
+                "journal": self.dump_journal(),
+                "gates": {partition: self.pack_partition(partition) for partition in self.gates},
                 "collectors": self._collectors,
-                "statistics": self._statistics and self._statistics.model_dump(mode="json"),
             }
         )
 
@@ -328,28 +325,70 @@ class Engine:
     def load(cls, state: bytes) -> Engine:
         """Return the engine that `dump` wrote; never call it on bytes from a stranger."""
         parts = pickle.loads(state)  # noqa: S301 - documented: own, trusted bytes only
-        if parts["format"] != DUMP_FORMAT:
-            raise ConfigurationError(
-                f"the state has format {parts['format']}, this version reads {DUMP_FORMAT}; "
-                "load it with the version that wrote it, or start from the journal"
-            )
+        _check_format(parts["format"])
         engine = cls(Config.model_validate(parts["config"]), secret=parts["secret"])
-        engine.version = parts["version"]
-        engine.settings = Settings.model_validate(parts["settings"])
-        engine.lineage = parts["lineage"] and ModelEntry.model_validate(parts["lineage"])
-        engine.last_control = parts["last_control"] and ControlEntry.model_validate(
-            parts["last_control"]
-        )
-        engine.quality = parts["quality"]
+        engine.load_journal(parts["journal"])
         for partition, packed in parts["gates"].items():
             engine.open_partition(partition, packed)
-        engine.closed = parts["closed"]
         engine._collectors = parts["collectors"]
-        if parts["statistics"]:
-            engine._take_in(StatisticsEntry.model_validate(parts["statistics"]))
-        engine.model = Model.load(engine.config, parts["model"])
-        engine._settings_changed()
         return engine
+
+    def dump_journal(self) -> bytes:
+        """Return what was folded from the journal, without partitions and without the secret.
+
+        Trusted input of `load_journal` only (it is a pickle).
+        """
+        return pickle.dumps(
+            {
+                "format": DUMP_FORMAT,
+                "version": self.version,
+                "settings": self.settings.model_dump(mode="json"),
+                "lineage": self.lineage and self.lineage.model_dump(mode="json"),
+                "last_control": self.last_control and self.last_control.model_dump(mode="json"),
+                "model": self.model.dump(),
+                "quality": self.quality,
+                "closed": self.closed,
+                "raised": self._raised,
+                "statistics": self._statistics and self._statistics.model_dump(mode="json"),
+            }
+        )
+
+    def load_journal(self, data: bytes) -> None:
+        """Go on from what `dump_journal` returned; never call it on bytes from a stranger.
+
+        For an engine that folded nothing and opened no partition. When it raises, nothing changed.
+
+        Raises
+        ------
+        ConfigurationError
+            When it was written by another version, or for another model.
+        """
+        assert not self.version, "only an engine that folded nothing can begin elsewhere"
+        assert not self.gates, "partitions are opened after the journal is folded"
+        parts = pickle.loads(data)  # noqa: S301 - documented: own, trusted bytes only
+        _check_format(parts["format"])
+        lineage, control, found = (parts[k] for k in ("lineage", "last_control", "statistics"))
+        settings = Settings.model_validate(parts["settings"])
+        lineage = lineage and ModelEntry.model_validate(lineage)
+        control = control and ControlEntry.model_validate(control)
+        statistics = found and StatisticsEntry.model_validate(found)
+        model = Model.load(self.config, parts["model"])
+        if statistics:
+            self._take_in(statistics)
+        self.version, self.settings = parts["version"], settings
+        self.lineage, self.last_control = lineage, control
+        self._left_out = frozenset(lineage.without) if lineage else frozenset()
+        self.model, self.quality = model, parts["quality"]
+        self.closed, self._raised = parts["closed"], parts["raised"]
+        self._settings_changed()
+
+
+def _check_format(found: int) -> None:
+    if found != DUMP_FORMAT:
+        raise ConfigurationError(
+            f"the state has format {found}, this version reads {DUMP_FORMAT}; "
+            "load it with the version that wrote it, or start from the journal"
+        )
 
 
 def _mode_of(modes: Modes) -> Mode:

@@ -5,7 +5,7 @@ position. One `Gate` for each events partition, one `Allowance` for each change 
 """
 
 from stream_al.gate.allowance import UNIT, Allowance
-from stream_al.gate.gate import REMEMBERED_MAX, Choice, Gate
+from stream_al.gate.gate import REMEMBERED_MAX, Choice, Gate, threshold, threshold_key
 from stream_al.gate.packing import PACKED_CHARACTERS_MAX
 from stream_al.gate.uncertainty import (
     Measure,
@@ -30,5 +30,7 @@ __all__ = [
     "least_confidence",
     "margin",
     "register_uncertainty",
+    "threshold",
+    "threshold_key",
     "uncertainty_measure",
 ]

@@ -109,7 +109,7 @@ class Gate:
         if not secret:
             raise ConfigurationError("the gate's secret is empty; set gate.secret_file")
         self._partition = partition
-        self._key = blake2b(secret + b"|%d" % partition, digest_size=32).digest()
+        self._key = threshold_key(secret, partition)
         self.sent = 0
         self.model_version = 0
         self._tokens = 0  # rates still to come into the block; <= 0: the next event opens one
@@ -210,9 +210,7 @@ class Gate:
         self._floor = allowance.burst * allowance.floor_units
         self._concentrated = size - self._floor + carried
         if not carried:
-            number = str(self._block_count).encode()
-            drawn = blake2b(number, key=self._key, digest_size=4).digest()
-            self._distance = int.from_bytes(drawn, "big") >> 2
+            self._distance = threshold(self._key, self._block_count)
         self._block_count += 1
         if allowance.hour_units is None:
             self._credit = UNIT
@@ -299,6 +297,29 @@ class Gate:
         gate._remembered.extend(state.remembered)
         gate._sorted = bytearray(sorted(state.remembered))
         return gate
+
+
+def threshold_key(secret: bytes, partition: int) -> bytes:
+    """Return the key of a partition's thresholds: of any secret, whatever its length.
+
+    Examples
+    --------
+    >>> len(threshold_key(b"only for this example", 0))
+    32
+    """
+    return blake2b(secret + b"|%d" % partition, digest_size=32).digest()
+
+
+def threshold(key: bytes, block: int) -> int:
+    """Return the secret threshold of a block, uniform in [0, UNIT).
+
+    Examples
+    --------
+    >>> 0 <= threshold(threshold_key(b"only for this example", 0), 7) < UNIT
+    True
+    """
+    drawn = blake2b(str(block).encode(), key=key, digest_size=4).digest()
+    return int.from_bytes(drawn, "big") >> 2
 
 
 def _fitted(by_floor: int, by_rank: int, later: int, *, later_max: int) -> tuple[int, int]:

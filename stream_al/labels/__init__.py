@@ -4,14 +4,22 @@ The journal's only writer decides here what is written. No I/O: time, records an
 values. Start reading at `resolver`; the table of label and state is in `table`.
 """
 
+from stream_al.labels.annotators import ANNOTATORS_MAX, EVIDENCE_MIN, Annotators
+from stream_al.labels.gold import GOLD_MAX, GoldQuestion
 from stream_al.labels.proposals import ProposalResult
 from stream_al.labels.resolver import Resolution, Resolver
 from stream_al.labels.table import Action, Said, State, action_of, said_of
-from stream_al.labels.views import OldestPending, OpenQuery
+from stream_al.labels.views import AnnotatorView, OldestPending, OpenQuery
 from stream_al.labels.votes import Settled, Tied, Undecided, Verdict, decide_votes
 
 __all__ = [
+    "ANNOTATORS_MAX",
+    "EVIDENCE_MIN",
+    "GOLD_MAX",
     "Action",
+    "AnnotatorView",
+    "Annotators",
+    "GoldQuestion",
     "OldestPending",
     "OpenQuery",
     "ProposalResult",

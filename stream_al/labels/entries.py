@@ -9,6 +9,7 @@ from typing import Literal
 
 from stream_al.labels.pending import PendingQuery
 from stream_al.messages import (
+    NO_QUERY,
     Asked,
     ClosedEntry,
     Label,
@@ -39,7 +40,13 @@ def asked_of(query: Query, place: Source) -> Asked:
 
 
 def label_entry(
-    label: Label, final: str, *, pending: PendingQuery, votes: tuple[Vote, ...], now_ms: int
+    label: Label,
+    final: str,
+    *,
+    pending: PendingQuery,
+    votes: tuple[Vote, ...],
+    now_ms: int,
+    weight: float = 1.0,
 ) -> LabelEntry:
     """Return the record that closes a pending query with the label `final`."""
     query = pending.query()
@@ -51,6 +58,7 @@ def label_entry(
         features=query.features,
         asked=asked_of(query, pending.place),
         votes=votes,
+        weight=weight,
         latency_ms=max(0, now_ms - pending.base_ms),
         closes=query.source,
     )
@@ -107,6 +115,20 @@ def vote_entry(
         label=label.label if label.kind == "label" else None,
         query=place,
         votes_wanted=raised,
+    )
+
+
+def answer_entry(label: Label, annotator: str, *, truth: str, now_ms: int) -> VoteEntry:
+    """Return the record of an answer to a gold question, or of one taken back."""
+    return VoteEntry(
+        at_ms=now_ms,
+        event_id=label.event_id,
+        vote_kind=label.kind,
+        annotator=annotator,
+        revision=label.revision,
+        label=label.label if label.kind == "label" else None,
+        query=NO_QUERY,
+        truth=truth,
     )
 
 

@@ -17,6 +17,7 @@ from stream_al.config import Config
 from stream_al.messages import (
     ControlEntry,
     ControlProposal,
+    GoldEntry,
     JournalRecord,
     ModelEntry,
     SeedEntry,
@@ -120,7 +121,7 @@ def control_problem(
 
 
 def seed_problem(proposal: ControlProposal, classes: tuple[str, ...] | None) -> str | None:
-    """Return what is wrong with a proposed seed, in words for its author; None if nothing.
+    """Return what is wrong with a seed or gold question, in words for its author, or None.
 
     Examples
     --------
@@ -173,6 +174,12 @@ def seed_entry(proposal: ControlProposal, *, now_ms: int) -> SeedEntry:
         label=proposal.label,
         features=proposal.features,
     )
+
+
+def gold_entry(proposal: ControlProposal, *, now_ms: int) -> GoldEntry:
+    """Return the record of a sound gold question, which has all that a seed has."""
+    seed = seed_entry(proposal, now_ms=now_ms)
+    return GoldEntry(at_ms=now_ms, event_id=seed.event_id, label=seed.label, features=seed.features)
 
 
 def model_entry(

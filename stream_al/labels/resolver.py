@@ -24,8 +24,10 @@ from typing import Any
 
 from stream_al.config import Config
 from stream_al.errors import Ambiguous
-from stream_al.labels.closed import UNLOCATED, ClosedQuery
+from stream_al.labels.closed import UNLOCATED
 from stream_al.labels.entries import closed_entry, outcome_of
+from stream_al.labels.gold import GoldQuestion
+from stream_al.labels.hearing import answerable, hear
 from stream_al.labels.pending import PendingQuery
 from stream_al.labels.proposals import (
     ProposalResult,
@@ -33,6 +35,7 @@ from stream_al.labels.proposals import (
     control_problem,
     division_entries,
     first_entries,
+    gold_entry,
     model_entry,
     model_problem,
     seed_entry,
@@ -40,8 +43,7 @@ from stream_al.labels.proposals import (
 )
 from stream_al.labels.rulings import Heard, needs_first, rule
 from stream_al.labels.state import LabelState
-from stream_al.labels.table import State, action_of, said_of
-from stream_al.labels.views import OldestPending, OpenQuery
+from stream_al.labels.views import AnnotatorView, OldestPending, OpenQuery
 from stream_al.messages import (
     ControlProposal,
     DigestEntry,
@@ -172,6 +174,24 @@ class Resolver:
             passed_by=ballot.passed_by(),
         )
 
+    def annotators(self) -> list[AnnotatorView]:
+        """Return what is known of everybody who answered, who answered most first."""
+        return self._state.annotators.views()
+
+    def agreement(self) -> float | None:
+        """Return Krippendorff's alpha over all queries with two votes or more."""
+        return self._state.annotators.alpha()
+
+    def gold_questions(self, annotator: str) -> list[GoldQuestion]:
+        """Return the gold questions that somebody has not answered yet, oldest first."""
+        state = self._state
+        return [
+            gold
+            for gold in state.gold
+            if state.gold.answer(gold.event_id, annotator) is None
+            and answerable(state, gold.event_id)
+        ]
+
     def fingerprint(self) -> str:
         """Return a hash of the state, equal for equal folds. Reads everything: for tests."""
         return self._state.fingerprint()
@@ -179,8 +199,8 @@ class Resolver:
     # ------------------------------------------------------------------ folding
 
     def begin_queries(self, partition: int, offset: int) -> None:
-        """Say that all query records below `offset` are closed; before the journal is folded."""
-        self._state.queries_end[partition] = offset
+        """Say that all query records below `offset` are closed; before queries are added."""
+        self._state.begin_queries(partition, offset)
 
     def apply(self, record: JournalRecord, position: int) -> None:
         """Fold a record that another process, or an earlier life, journaled at `position`."""
@@ -265,46 +285,7 @@ class Resolver:
         return closed is None or closed.position != UNLOCATED or not needs_first(heard)
 
     def _heard(self, label: Label, now_ms: int) -> Heard:
-        """Find the cell of the table for a valid label."""
-        annotator = label.annotator or ""
-        state = self._state
-        pending = state.pending.get(label.event_id)
-        ballot = closed = known = final = None
-        if pending is not None:
-            ballot = state.ballot(pending)
-            voice = ballot.voices.get(annotator)
-            known = voice.revision if voice is not None and voice.label is not None else None
-        else:
-            closed = state.closed.get(label.event_id)
-        if closed is not None:
-            known = closed.known(annotator)
-            final = closed.revision if closed.state == "labelled" else None
-        said = said_of(label.kind, label.revision, known=known, final=final)
-        return Heard(
-            label=label,
-            annotator=annotator,
-            action=action_of(self._row(label, pending, closed, now_ms), said),
-            pending=pending,
-            ballot=ballot,
-            closed=closed,
-            now_ms=now_ms,
-        )
-
-    def _row(
-        self,
-        label: Label,
-        pending: PendingQuery | None,
-        closed: ClosedQuery | None,
-        now_ms: int,
-    ) -> State:
-        if pending is not None:
-            many = self._state.votes_wanted(pending) > 1
-            return State.MANY_WANTED if many else State.ONE_WANTED
-        if closed is None or closed.state == "volunteered":
-            return State.UNKNOWN if label.features is None else State.NEVER_ASKED
-        if now_ms - closed.at_ms > self._config.labels.revise_within:
-            return State.OLD
-        return State.LABELLED if closed.state == "labelled" else State.CLOSED
+        return hear(self._state, label, self._config.labels, now_ms=now_ms)
 
     # ------------------------------------------------------------------ the clock
 
@@ -368,6 +349,11 @@ class Resolver:
                 record = seed_entry(proposal, now_ms=now_ms)
                 if (record.event_id, record.label) in self._state.seeds:
                     return ProposalResult()
+            case "gold":
+                record = gold_entry(proposal, now_ms=now_ms)
+                known = self._state.gold.get(record.event_id)
+                if known is not None and known.label == record.label:
+                    return ProposalResult()
         return ProposalResult(records=tuple(self._decided([record])))
 
     def _problem(self, proposal: ControlProposal) -> str | None:
@@ -377,7 +363,7 @@ class Resolver:
                 return control_problem(self.settings, proposal.patch, known)
             case "model":
                 return model_problem(proposal)
-            case "seed":
+            case "seed" | "gold":
                 return seed_problem(proposal, self._config.labels.classes)
 
     def on_statistics(self, proposal: StatisticsProposal, *, now_ms: int) -> list[JournalRecord]:
@@ -403,6 +389,5 @@ class Resolver:
 
     def restore(self, dumped: dict[str, Any]) -> None:
         """Go on from what `dump` returned, under the same configuration."""
-        self._state = dumped["state"]
-        self._unconfirmed = dumped["unconfirmed"]
-        self.position = dumped["position"]
+        state, unconfirmed, position = (dumped[k] for k in ("state", "unconfirmed", "position"))
+        self._state, self._unconfirmed, self.position = state, unconfirmed, position

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from stream_al.config import LabelsSection
+from stream_al.labels.annotators import Annotators
 from stream_al.labels.closed import ClosedQuery
 from stream_al.labels.entries import (
+    answer_entry,
     closed_entry,
     label_entry,
     overturning_entry,
@@ -18,6 +20,7 @@ from stream_al.labels.entries import (
     volunteered_entry,
     vote_entry,
 )
+from stream_al.labels.gold import GoldAnswer, GoldQuestion
 from stream_al.labels.pending import PendingQuery
 from stream_al.labels.table import Action
 from stream_al.labels.votes import Ballot, Settled, Tied, Undecided, decide_votes
@@ -38,6 +41,10 @@ class Heard:
         The event's pending query and what was said about it; both or neither.
     closed
         What is remembered of an event that is not pending.
+    gold, answer
+        The gold question about an event that was never asked, and what they said to it.
+    annotators
+        How good everybody is: to look at.
     """
 
     label: Label
@@ -46,6 +53,9 @@ class Heard:
     pending: PendingQuery | None
     ballot: Ballot | None
     closed: ClosedQuery | None
+    gold: GoldQuestion | None
+    answer: GoldAnswer | None
+    annotators: Annotators
     now_ms: int
 
 
@@ -87,6 +97,8 @@ def rule(heard: Heard, labels: LabelsSection, first: LabelEntry | None) -> Rulin
             return _rule_pending(heard, labels)
         case Action.OVERTURN | Action.COMPARE | Action.RETRACT:
             return _rule_labelled(heard, first)
+        case Action.ANSWER | Action.TAKE_BACK:
+            return _rule_gold(heard)
         case Action.VOLUNTEER:
             return _volunteered(heard)
         case Action.LATE_OR_VOLUNTEER if heard.label.features is not None:
@@ -140,13 +152,18 @@ def _vote(heard: Heard, pending: PendingQuery, ballot: Ballot, votes_max: int) -
     vote = Vote(annotator=annotator, label=label.label, revision=label.revision)
     votes = (*ballot.votes(without=annotator), vote)
     wanted = ballot.wanted or pending.votes_wanted
-    verdict = decide_votes([one.label for one in votes], wanted, votes_max)
+    belief = heard.annotators.belief([(one.annotator, one.label) for one in votes])
+    verdict = decide_votes([one.label for one in votes], wanted, votes_max, belief)
     now_ms = heard.now_ms
     match verdict:
         case Settled():
-            final = label_entry(label, verdict.label, pending=pending, votes=votes, now_ms=now_ms)
-            agrees = verdict.label == label.label
-            return Ruling("applied", None if agrees else f"the votes say {verdict.label}", (final,))
+            said = verdict.label
+            weight = 1.0 if belief is None else belief[said]
+            final = label_entry(
+                label, said, pending=pending, votes=votes, now_ms=now_ms, weight=weight
+            )
+            agrees = said == label.label
+            return Ruling("applied", None if agrees else f"the votes say {said}", (final,))
         case Undecided():
             raised = verdict.wanted if verdict.wanted > wanted else None
             entry = vote_entry(label, annotator, place=pending.place, now_ms=now_ms, raised=raised)
@@ -189,6 +206,24 @@ def _withdraw(heard: Heard, pending: PendingQuery, ballot: Ballot) -> Ruling:
         return Ruling("duplicate", f"revision {voice.revision} of theirs is known")
     entry = vote_entry(heard.label, heard.annotator, place=pending.place, now_ms=heard.now_ms)
     return Ruling("retracted", None, (entry,))
+
+
+# ---------------------------------------------------------------------- gold questions
+
+
+def _rule_gold(heard: Heard) -> Ruling:
+    label, gold, before = heard.label, heard.gold, heard.answer
+    assert gold is not None, "these actions bear on a gold question"
+    entry = answer_entry(label, heard.annotator, truth=gold.label, now_ms=heard.now_ms)
+    answered = before is not None and before.label is not None
+    if heard.action is Action.TAKE_BACK:
+        if before is None or not answered:
+            return Ruling("unknown", "they have no vote to retract")
+        if label.revision < before.revision:
+            return Ruling("duplicate", f"revision {before.revision} of theirs is known")
+        return Ruling("retracted", None, (entry,))
+    reason = f"gold question, {'right' if label.label == gold.label else 'wrong'}"
+    return Ruling("superseded" if answered else "counted", reason, (entry,))
 
 
 # ---------------------------------------------------------------------- closed by label

@@ -15,7 +15,9 @@ from typing import Any, assert_never
 from pydantic import ValidationError
 
 from stream_al.config import Config
+from stream_al.labels.annotators import Annotators
 from stream_al.labels.closed import UNLOCATED, ClosedQuery, ClosedTable, Voices, voices_with
+from stream_al.labels.gold import GoldTable
 from stream_al.labels.pending import PendingQuery, PendingTable
 from stream_al.labels.proposals import (
     PROPOSALS_REMEMBERED_MAX,
@@ -29,6 +31,7 @@ from stream_al.messages import (
     ClosedEntry,
     ControlEntry,
     DigestEntry,
+    GoldEntry,
     JournalRecord,
     LabelEntry,
     ModelEntry,
@@ -72,6 +75,10 @@ class LabelState:
         rebuild only: at most the query records between `queries_end` and their topic's end.
     seeds, proposals
         What was taught and proposed already; bounded.
+    annotators
+        How good everybody is who answered; bounded.
+    gold
+        Questions whose answer is known, and who answered them; bounded.
     statistics
         Merged statistics of the events' numbers.
     digested_to
@@ -93,6 +100,8 @@ class LabelState:
         self.closed_ahead: defaultdict[int, set[int]] = defaultdict(set)
         self.seeds = Remembered(SEEDS_REMEMBERED_MAX)
         self.proposals = Remembered(PROPOSALS_REMEMBERED_MAX)
+        self.annotators = Annotators(config.labels.classes)
+        self.gold = GoldTable()
         self.statistics = StatisticsMerger()
         self.skipped_count = 0
         self.digested_to = 0
@@ -109,6 +118,18 @@ class LabelState:
         return self.ballot(pending).wanted or pending.votes_wanted
 
     # ------------------------------------------------------------------ folding
+
+    def begin_queries(self, partition: int, offset: int) -> None:
+        """Say that every query record below `offset` is closed, and forget what lies there.
+
+        The begin only grows. For a state that saw no query record of the partition yet.
+        """
+        assert not self.pending.count(partition), "what is pending is not closed"
+        begin = max(self.queries_end[partition], offset)
+        self.queries_end[partition] = begin
+        ahead = self.closed_ahead.pop(partition, set())
+        if ahead:
+            self.closed_ahead[partition] = {place for place in ahead if place >= begin}
 
     def see(self, query: Query, *, place: Source, timestamp_ms: int, now_ms: int) -> bool:
         """Take in a query record; return whether it repeats an event and has to be closed.
@@ -146,6 +167,8 @@ class LabelState:
                 self._fold_control(record)
             case SeedEntry():
                 self.seeds.add((record.event_id, record.label))
+            case GoldEntry():
+                self.gold.fold(record)
             case StatisticsEntry():
                 self.statistics.fold(record)
             case ModelEntry():
@@ -192,22 +215,38 @@ class LabelState:
             voices = voices_with(voices, vote.annotator, vote.revision)
         if entry.closes is not None:
             self._close(entry.event_id, entry.asked.query)
+        self.annotators.observe([(one.annotator, one.label) for one in entry.votes], entry.label)
         closed = ClosedQuery("labelled", entry.label, entry.revision, voices, position, at_ms)
         self.closed.put(entry.event_id, closed)
         self.closed.forget(entry.at_ms)
 
     def _fold_vote(self, entry: VoteEntry) -> None:
+        if entry.truth is not None:
+            self._fold_answer(entry, entry.truth)
+            return
         closed = self.closed.get(entry.event_id)
         if closed is not None and closed.state == "labelled":
             closed.voices = voices_with(closed.voices, entry.annotator, entry.revision)
+            self.annotators.observe_conflict(entry.annotator)
             return
         place = (entry.query.partition, entry.query.offset)
         self.ballots.setdefault(place, Ballot()).take(entry)
+
+    def _fold_answer(self, entry: VoteEntry, truth: str) -> None:
+        before = self.gold.answer(entry.event_id, entry.annotator)
+        if before is not None and before.label is not None:
+            self.annotators.forget_gold(entry.annotator, before.label, truth)
+        if entry.label is not None:
+            self.annotators.observe_gold(entry.annotator, entry.label, truth)
+        self.gold.note(entry)
 
     def _fold_closed(self, entry: ClosedEntry) -> None:
         ballot = self._close(entry.event_id, entry.query)
         if entry.reason == "repeated":
             return
+        votes = [(one.annotator, one.label) for one in ballot.votes()]
+        if len(votes) > 1:
+            self.annotators.observe(votes, None)
         voices: Voices = ()
         for annotator, voice in ballot.voices.items():
             voices = voices_with(voices, annotator, voice.revision)
@@ -286,4 +325,6 @@ class LabelState:
             ends,
             len(self.seeds),
             len(self.proposals),
+            self.annotators.described(),
+            self.gold.described(),
         ]

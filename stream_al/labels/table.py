@@ -21,6 +21,7 @@ class State(Enum):
     OLD = "older than revise_within"
     NEVER_ASKED = "never asked, label carries features"
     UNKNOWN = "never asked, no features"
+    GOLD = "never asked, a gold question"
 
 
 class Said(Enum):
@@ -49,6 +50,8 @@ class Action(Enum):
     DECLINE = "skipped or unsure, nothing to close"
     DUPLICATE = "duplicate"
     UNKNOWN = "unknown"
+    ANSWER = "counted: how good the annotator is; superseded when it replaces an answer of theirs"
+    TAKE_BACK = "retracted: their answer"
 
 
 def said_of(kind: LabelKind, revision: int, *, known: int | None, final: int | None) -> Said:
@@ -100,8 +103,8 @@ def action_of(state: State, said: Said) -> Action:
             return _labelled(said)
         case State.CLOSED:
             return _closed(said)
-        case State.NEVER_ASKED:
-            return _never_asked(said)
+        case State.NEVER_ASKED | State.GOLD:
+            return _gold(said) if state is State.GOLD else _never_asked(said)
         case State.OLD | State.UNKNOWN:
             return Action.LATE if state is State.OLD else Action.UNKNOWN
         case _:
@@ -160,5 +163,19 @@ def _never_asked(said: Said) -> Action:
             return Action.DECLINE
         case Said.RETRACTED:
             return Action.UNKNOWN
+        case _:
+            assert_never(said)
+
+
+def _gold(said: Said) -> Action:
+    match said:
+        case Said.FIRST | Said.HIGHER:
+            return Action.ANSWER
+        case Said.AGAIN:
+            return Action.DUPLICATE
+        case Said.PASSED:
+            return Action.DECLINE
+        case Said.RETRACTED:
+            return Action.TAKE_BACK
         case _:
             assert_never(said)

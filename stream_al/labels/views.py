@@ -25,3 +25,31 @@ class OpenQuery:
     votes: tuple[Vote, ...]
     votes_wanted: int
     passed_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatorView:
+    """What is known of one annotator.
+
+    Attributes
+    ----------
+    labels, compared, agreed
+        Votes in queries that ended; those that others voted in too; of these, like the final label.
+    conflicts
+        Labels that contradicted a closed one.
+    gold_answered, gold_right
+        Answers to gold questions.
+    error_rate, evidence
+        Estimated share of wrong answers, None without evidence, and the soft number of votes that
+        it rests on; old ones fade.
+    """
+
+    annotator: str
+    labels: int
+    compared: int
+    agreed: int
+    conflicts: int
+    gold_answered: int
+    gold_right: int
+    error_rate: float | None
+    evidence: float

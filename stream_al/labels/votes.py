@@ -1,13 +1,14 @@
 """Several annotators on one query: whose votes there are, and when they settle it.
 
-`decide_votes` is the whole rule and pure; a `Ballot` only remembers, and changes only by folding
+`decide_votes` is the whole rule and pure: heads are counted until an annotator is known
+(`annotators`), then beliefs are compared; a `Ballot` only remembers, and changes only by folding
 `vote` records of the journal.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stream_al.messages import LabelKind, Vote, VoteEntry
@@ -34,12 +35,28 @@ class Tied:
 
 Verdict = Settled | Undecided | Tied
 
+SETTLED_BELIEF = 0.98
+"""Belief at which votes settle a query, also before all that were wanted are in. Raising it costs
+more votes and makes fewer mistakes."""
+SETTLING_VOTES_MIN = 2
+"""Fewer votes settle by belief never: an annotator whom nobody checks would stay believed."""
+LEVEL = 1e-9
+"""Beliefs that differ by less are level."""
 
-def decide_votes(labels: Sequence[str], wanted: int, votes_max: int) -> Verdict:
+
+def decide_votes(
+    labels: Sequence[str],
+    wanted: int,
+    votes_max: int,
+    belief: Mapping[str, float] | None = None,
+) -> Verdict:
     """Return what the votes on one query come to.
 
     More than half of the wanted votes settle it. Votes that disagree raise `wanted` by one, up to
     `votes_max`; there the most voted label wins, and a tie stays one.
+
+    With a belief, two votes or more settle as soon as one label is believed enough; a majority
+    settles only if it is also what is believed; and in the end the most believed label wins.
 
     Parameters
     ----------
@@ -49,6 +66,8 @@ def decide_votes(labels: Sequence[str], wanted: int, votes_max: int) -> Verdict:
         Votes wanted so far, at least 1. Raising it costs more labels and makes fewer mistakes.
     votes_max
         Where raising ends; a query that wanted more from the start keeps its own number.
+    belief
+        Posterior of each voted label; None as long as no annotator is known: heads are counted.
 
     Examples
     --------
@@ -62,17 +81,28 @@ def decide_votes(labels: Sequence[str], wanted: int, votes_max: int) -> Verdict:
     Settled(label='spam')
     >>> decide_votes(["spam", "ok", "abuse"], 3, 3)
     Tied()
+    >>> decide_votes(["spam", "ok", "ok"], 3, 3, {"spam": 0.9, "ok": 0.1})
+    Settled(label='spam')
     """
     count = len(labels)
+    ranked = Counter(labels).most_common(2)
+    believed = ranked if belief is None or count < SETTLING_VOTES_MIN else _by_belief(belief)
+    if believed is not ranked and believed[0][1] >= SETTLED_BELIEF:
+        return Settled(believed[0][0])
     if count < wanted:
         return Undecided(wanted)
-    ranked = Counter(labels).most_common(2)
     label, most = ranked[0]
-    if 2 * most > count:
+    if 2 * most > count and label == believed[0][0]:
         return Settled(label)
     if count < votes_max:
         return Undecided(count + 1)
-    return Tied() if ranked[1][1] == most else Settled(label)
+    level = len(believed) > 1 and believed[0][1] - believed[1][1] < LEVEL
+    return Tied() if level else Settled(believed[0][0])
+
+
+def _by_belief(belief: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the two most believed labels."""
+    return sorted(belief.items(), key=lambda one: (-one[1], one[0]))[:2]
 
 
 @dataclass(frozen=True, slots=True)

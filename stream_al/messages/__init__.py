@@ -17,12 +17,14 @@ from stream_al.messages.event import (
 )
 from stream_al.messages.journal import (
     CHAIN_START,
+    NO_QUERY,
     Asked,
     ClosedEntry,
     ControlEntry,
     ControlProposal,
     DigestEntry,
     Entry,
+    GoldEntry,
     JournalRecord,
     LabelEntry,
     ModelEntry,
@@ -45,6 +47,7 @@ from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Se
 __all__ = [
     "CHAIN_START",
     "EVENT_ID_CHARACTERS_MAX",
+    "NO_QUERY",
     "SCHEMA_VERSION",
     "Asked",
     "Budget",
@@ -58,6 +61,7 @@ __all__ = [
     "Event",
     "Features",
     "GateSettings",
+    "GoldEntry",
     "JournalRecord",
     "Label",
     "LabelEntry",

@@ -98,7 +98,9 @@ class Query(Message):
 class DeadLetter(Message):
     """Input that could not be read: the raw bytes, where they came from, and why.
 
-    `raw_bytes` and `raw_sha256` are set when the raw was cut to fit its topic.
+    `raw_bytes` and `raw_sha256` are set when the raw was cut to fit its topic. With `redrives` it
+    is no letter but the mark of one, without a raw: the letter at that place of this very topic
+    was sent again. The place of a mark is the letter's own.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -110,3 +112,4 @@ class DeadLetter(Message):
     message: str
     raw_bytes: int | None = None
     raw_sha256: str | None = None
+    redrives: Source | None = None

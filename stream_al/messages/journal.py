@@ -21,6 +21,8 @@ from stream_al.messages.settings import Settings
 CHAIN_START = "0" * 32
 WITHOUT_MAX = 10_000
 """Events that a lineage may leave out: the record that says so has to fit into a log."""
+NO_QUERY = Source(partition=-1, offset=-1)
+"""The place of no record: of what was never asked."""
 ClosedReason = Literal["skipped", "unsure", "expired", "repeated"]
 
 
@@ -74,7 +76,8 @@ class LabelEntry(Entry):
 class VoteEntry(Entry):
     """A vote, skip, unsure or retracted vote on a pending query, or a conflict on a closed one.
 
-    `votes_wanted` is set when this vote raised it.
+    `votes_wanted` is set when this vote raised it. `truth` is the known label when this answers a
+    gold question; then there is no query, and `query` is `NO_QUERY`.
     """
 
     kind: Literal["vote"] = "vote"
@@ -85,6 +88,7 @@ class VoteEntry(Entry):
     label: str | None = None
     query: Source
     votes_wanted: int | None = None
+    truth: str | None = None
 
 
 class ClosedEntry(Entry):
@@ -123,6 +127,18 @@ class SeedEntry(Entry):
     """Labelled history: it teaches and estimates nothing."""
 
     kind: Literal["seed"] = "seed"
+    event_id: str
+    label: str
+    features: Features | None = None
+
+
+class GoldEntry(Entry):
+    """An event of a known label, to see how good annotators are: it teaches and estimates nothing.
+
+    Annotators answer it as any query; their answers are `vote` records with a `truth`.
+    """
+
+    kind: Literal["gold"] = "gold"
     event_id: str
     label: str
     features: Features | None = None
@@ -206,7 +222,8 @@ JournalRecord = Annotated[
     | VolunteeredEntry
     | StatisticsEntry
     | ModelEntry
-    | DigestEntry,
+    | DigestEntry
+    | GoldEntry,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord)
@@ -249,25 +266,27 @@ def chained(record: Any, chain: str) -> Any:
     payload_hash = record.payload_hash
     if features is not None:
         payload_hash = _hash(features)
-    hashed = record.model_copy(update={"payload_hash": payload_hash, "chain": ""})
-    header = hashed.model_dump(mode="json", exclude={"features", "chain"})
-    return hashed.model_copy(update={"chain": _hash([chain, header])})
+    header = record.model_dump(exclude={"features", "chain"})
+    header["payload_hash"] = payload_hash
+    return record.model_copy(update={"payload_hash": payload_hash, "chain": _hash([chain, header])})
+
+
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    return blake2b(_SORTED.encode(value).encode(), digest_size=16).hexdigest()
 
 
 class ControlProposal(Message):
     """What an operator proposes on the controls topic; the resolver validates and journals it.
 
-    `kind` is `control` (a settings patch), `seed` (one labelled example) or `model` (activate):
-    the last one with what to start from, `without` which events, and whether lessons that were
-    frozen so far are learnt now.
+    `kind` is `control` (a settings patch), `seed` (one labelled example), `gold` (one known answer)
+    or `model` (activate): the last one with what to start from, `without` which events, and whether
+    lessons that were frozen so far are learnt now.
     """
 
-    kind: Literal["control", "seed", "model"] = "control"
+    kind: Literal["control", "seed", "gold", "model"] = "control"
     proposal_id: str
     actor: str = Field(min_length=1)
     reason: str = ""

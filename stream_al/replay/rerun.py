@@ -133,33 +133,48 @@ class Pending:
     """Open queries of one secret in one partition.
 
     A query that was really asked closes where the journal closed it. Any other is taken to close as
-    long after its event as the partition's last real one did; before there was one, never.
+    long after its event as the partition's last real one did; before there was one, as the first.
+
+    Examples
+    --------
+    >>> pending = Pending()
+    >>> pending.add(None, really=False, at_ms=1_000, latency_ms=None)
+    >>> [pending.count_at(0, at_ms, latency_ms) for at_ms, latency_ms in
+    ...  [(9_000, None), (9_000, 8_500), (9_500, 8_500)]]
+    [1, 1, 0]
     """
 
     def __init__(self) -> None:
-        self._by_position: list[int] = []
-        self._by_time: list[int] = []
-        self._never = 0
+        self._by_position: list[int] = []  # heap: journal positions at which they close
+        self._by_time: list[int] = []  # heap: record times at which they are taken to close
+        self._untimed: list[int] = []  # record times of events, until a latency is known
+        self._left_open = 0  # really asked, and open at the journal's end
 
-    def count_at(self, version: int, at_ms: int) -> int:
+    def count_at(self, version: int, at_ms: int, latency_ms: int | None) -> int:
         """Return how many are open for an event, and forget the closed ones."""
         by_position, by_time = self._by_position, self._by_time
+        if self._untimed and latency_ms is not None:
+            for asked_ms in self._untimed:
+                heappush(by_time, asked_ms + latency_ms)
+            self._untimed.clear()
         while by_position and by_position[0] < version:
             heappop(by_position)
         while by_time and by_time[0] <= at_ms:
             heappop(by_time)
-        return len(by_position) + len(by_time) + self._never
+        return len(by_position) + len(by_time) + len(self._untimed) + self._left_open
 
     def add(
         self, closing: Closing | None, *, really: bool, at_ms: int, latency_ms: int | None
     ) -> None:
         """Count a query that is sent."""
-        if len(self._by_position) + len(self._by_time) >= PENDING_MAX:
+        if len(self._by_position) + len(self._by_time) + len(self._untimed) >= PENDING_MAX:
             return
-        if really and closing is not None:
+        if closing is not None:
             heappush(self._by_position, closing.position)
-        elif really or latency_ms is None:
-            self._never += 1
+        elif really:
+            self._left_open += 1
+        elif latency_ms is None:
+            self._untimed.append(at_ms)
         else:
             heappush(self._by_time, at_ms + latency_ms)
 
@@ -269,12 +284,13 @@ class _Apart:
         if closing is not None:
             self._latency_ms = max(0, closing.at_ms - at_ms)
         asked: list[int] = []
-        total = 0.0
+        total, rate = 0.0, 0.0
         first: Choice | None = None
         for index, (gate, pending) in enumerate(self._runs):
-            open_count = pending.count_at(place.version, at_ms)
+            open_count = pending.count_at(place.version, at_ms, self._latency_ms)
             choice = gate.decide(uncertainty, at_ms, step.allowance, open_count=open_count)
             total += choice.propensity
+            rate = max(rate, choice.rate)
             first = first or choice
             if choice.asked:
                 asked.append(index)
@@ -282,4 +298,4 @@ class _Apart:
                     latency_ms = self._latency_ms
                     pending.add(closing, really=place.queried, at_ms=at_ms, latency_ms=latency_ms)
         assert first is not None, "a rerun has at least one secret"
-        return first._replace(propensity=total / len(self._runs)), asked
+        return first._replace(propensity=total / len(self._runs), rate=rate), asked

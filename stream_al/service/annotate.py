@@ -25,6 +25,7 @@ from stream_al.messages import Label, LabelKind
 from stream_al.port import Log
 from stream_al.service.commands.people import append_label, await_outcome, predicted, shown
 from stream_al.service.desk import Desk
+from stream_al.service.gold import outcome_shown
 
 IDLE_S = 0.5
 TEXT_CHARACTERS_MAX = 2_000
@@ -141,7 +142,9 @@ class Annotating:
         outcome = await_outcome(
             self._log, self._config, append_label(self._log, self._config, said)
         )
-        became = outcome.outcome if outcome else "recorded, no worker has taken it yet"
+        became = "recorded, no worker has taken it yet"
+        if outcome is not None:
+            became = outcome_shown(opened, outcome.outcome)
         if kind != "retract":
             self._console.print(Text(f"{said.event_id}: {label or kind}: {became}"))
             self._desk.answered.add(said.event_id)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from stream_al.service.commands import demo, operate, people, setup, stream
+from stream_al.service.commands import (
+    audit,
+    dead_letters,
+    demo,
+    evaluate,
+    operate,
+    people,
+    replay,
+    setup,
+    snapshot,
+    stream,
+    what_if,
+)
 
 app = typer.Typer(
     help=(
@@ -16,5 +28,17 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for module in (demo, setup, stream, people, operate):
+for module in (
+    demo,
+    audit,
+    evaluate,
+    setup,
+    stream,
+    people,
+    operate,
+    replay,
+    snapshot,
+    dead_letters,
+    what_if,
+):
     module.register(app)

@@ -2,6 +2,7 @@
 
 A query is claimed in the log while it is on screen; a claim dies with its process. Open queries are
 read in bulk and then followed by the tails of journal and labels, so that a key costs no refold.
+Gold questions come in between and need no claim: everybody answers each of them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from contextlib import contextmanager
 from stream_al.config import Config
 from stream_al.engine import parse
 from stream_al.errors import InvalidInput
-from stream_al.labels import OpenQuery
+from stream_al.labels import GoldQuestion, OpenQuery
 from stream_al.messages import ClosedEntry, Label, LabelEntry
 from stream_al.port import Log
+from stream_al.service.gold import disguised, gold_before
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import journal, records
 
@@ -47,6 +49,9 @@ class Desk:
         self._labels_read: dict[int, int] = {}
         # Answered or closed by anybody since the session began.
         self._done: set[str] = set()
+        # Gold questions that this person has not answered, and the queries that one came before.
+        self._gold: list[GoldQuestion] = []
+        self._golden: set[str] = set()
         self.answered: set[str] = set()
         self.classes: list[str] = list(config.labels.classes or ())
 
@@ -61,6 +66,10 @@ class Desk:
             event_id = opened.query.event_id
             if event_id in self.answered:
                 continue
+            gold = self._gold_before(opened)
+            if gold is not None:
+                yield gold
+                return
             claim = self._log.claim(f"query/{event_id}")
             if claim is None:
                 continue
@@ -71,6 +80,25 @@ class Desk:
                     yield opened
                     return
         yield None
+
+    def _gold_before(self, opened: OpenQuery) -> OpenQuery | None:
+        """Return a gold question to put first; the query stays in front."""
+        event_id = opened.query.event_id
+        if event_id in self._golden or event_id in self._done:
+            return None
+        gold = gold_before(
+            event_id,
+            self._annotator,
+            self._gold,
+            share=self._config.labels.gold_share,
+            answered=self.answered,
+        )
+        if gold is None:
+            return None
+        self._golden.add(event_id)
+        like = self._queue[-1] if self._queue else opened
+        self._queue.appendleft(opened)
+        return disguised(gold, like)
 
     def _read(self) -> None:
         """Read what is open now, most urgent first."""
@@ -83,6 +111,7 @@ class Desk:
             if self._annotator not in {vote.annotator for vote in opened.votes}
             and self._annotator not in opened.passed_by
         )
+        self._gold = resolver.gold_questions(self._annotator)
         self._follow()
 
     def _follow(self) -> None:

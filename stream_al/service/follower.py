@@ -18,7 +18,7 @@ from stream_al.port import Log
 from stream_al.replay import Refold
 from stream_al.service.clock import Clock
 from stream_al.service.environment import environment
-from stream_al.service.groups import check_lineage
+from stream_al.service.groups import check_lineage, read_to_end
 from stream_al.service.logs import log as log_line
 
 READ_RECORDS_MAX = 200
@@ -38,14 +38,45 @@ class Digest:
     learnt_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A journaled digest and this process's own of the same lineage and position.
+
+    `comparable` when they must be equal: same configuration, same environment.
+    """
+
+    journaled: DigestEntry
+    own: Digest
+    comparable: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether both are one model."""
+        return self.journaled.digest == self.own.digest
+
+
+def stop_when_diverged(found: Comparison) -> None:
+    """Raise Diverged for a digest that should be equal and is not; only report any other."""
+    if found.equal:
+        return
+    journaled = found.journaled
+    if not found.comparable:
+        log_line("digest_differs", position=journaled.position, environment=journaled.environment)
+        return
+    raise Diverged(
+        f"the model at journal position {journaled.position} has digest {found.own.digest} here "
+        f"and {journaled.digest} in the journal, on the same environment: one of them is damaged; "
+        "remove this worker's snapshots and restart it; `stream-al replay --verify` tells which"
+    )
+
+
 class Follower:
     """An engine and its place in the journal.
 
     Parameters
     ----------
-    on_mismatch
-        Called with a journaled digest that this process does not share, and its own, before
-        anything else is done about it.
+    on_compared
+        Judges a journaled digest that this process has one for too.
 
     Attributes
     ----------
@@ -62,14 +93,14 @@ class Follower:
         engine: Engine,
         *,
         clock: Clock,
-        on_mismatch: Callable[[DigestEntry, Digest], None] = lambda *_: None,
+        on_compared: Callable[[Comparison], None] | None = None,
     ) -> None:
         self.engine = engine
         self.digests: dict[int, Digest] = {}
         self._log = log
         self._config = config
         self._clock = clock
-        self._on_mismatch = on_mismatch
+        self._on_compared = on_compared or stop_when_diverged
         self._journal = config.topic("journal")
         self._environment = environment()
         self._refold: Refold | None = None
@@ -83,7 +114,7 @@ class Follower:
     @property
     def at_end(self) -> bool:
         """Whether the journal is folded to its present end."""
-        return self.engine.version >= self._log.end(self._journal, 0)
+        return read_to_end(self._log, self._journal, 0, self.engine.version)
 
     def follow(self) -> bool:
         """Fold the journal's news, about `SLICE_S` of them; return whether there were any."""
@@ -100,20 +131,22 @@ class Follower:
         return folded
 
     def follow_to(self, position: int) -> bool:
-        """Fold up to `position` whatever it takes; return whether the journal reaches so far."""
+        """Fold to `position`, however long it takes; False when the journal ends before."""
         while self.engine.version < position:
-            if not self._fold_some(None):
+            if not self._fold_some(until=position):
                 return False
         return True
 
     # ------------------------------------------------------------------ folding
 
-    def _fold_some(self, deadline: float | None) -> bool:
+    def _fold_some(self, deadline: float | None = None, until: int | None = None) -> bool:
         """Fold up to `READ_RECORDS_MAX` records; return whether there was anything to fold."""
         if self._refold is not None:
             return self._fold_again(self._refold, deadline)
-        records = self._log.read(self._journal, 0, self.engine.version, limit=READ_RECORDS_MAX)
-        for record in records:
+        before = self.engine.version
+        for record in self._log.read(self._journal, 0, before, limit=READ_RECORDS_MAX):
+            if until is not None and record.offset >= until:
+                break
             entry = read_journal_record(record.value)
             if self._reached_end and isinstance(entry, ModelEntry):
                 check_lineage(entry, self._config)  # before it replaces the model in use
@@ -124,7 +157,7 @@ class Follower:
             self._apply(entry, record.offset)
             if deadline is not None and self._clock.monotonic_s() > deadline:
                 break
-        return bool(records)
+        return self.engine.version > before
 
     def _fold_again(self, refold: Refold, deadline: float | None) -> bool:
         """Go on with a replay beside the model in use; swap when it is ready."""
@@ -164,17 +197,10 @@ class Follower:
             del self.digests[next(iter(self.digests))]
 
     def _compare(self, entry: DigestEntry) -> None:
-        mine = self.digests.get(entry.position)
-        if mine is None or mine.model_id != entry.model_id or mine.digest == entry.digest:
+        own = self.digests.get(entry.position)
+        if own is None or own.model_id != entry.model_id:
             return
         lineage = self.engine.lineage
         ours = lineage is not None and lineage.config_hash == self._config.model_hash()
-        self._on_mismatch(entry, mine)
-        if not ours or entry.environment != self._environment:
-            log_line("digest_differs", position=entry.position, environment=entry.environment)
-            return
-        raise Diverged(
-            f"the model at journal position {entry.position} has digest {mine.digest} here and "
-            f"{entry.digest} in the journal, on the same environment: one of them is damaged; "
-            "remove this worker's snapshots and restart it; `stream-al replay --verify` tells which"
-        )
+        comparable = ours and entry.environment == self._environment
+        self._on_compared(Comparison(entry, own, comparable))

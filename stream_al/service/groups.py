@@ -24,6 +24,12 @@ def next_offset(log: Log, group: str, topic: str, partition: int) -> int:
     return done.offset if done else log.begin(topic, partition)
 
 
+def read_to_end(log: Log, topic: str, partition: int, position: int) -> bool:
+    """Whether no record is left from `position` on; the last offsets may be empty."""
+    at_end = position >= log.end(topic, partition)
+    return at_end or not log.read(topic, partition, position, limit=1)
+
+
 def check_lineage(lineage: ModelEntry | None, config: Config) -> None:
     """Refuse to go on when the journal teaches a model of another configuration.
 

@@ -36,6 +36,7 @@ class View:
     oldest_pending_s: float = 0.0
     quality: QualitySummary | None = None
     learn_failures: int = 0
+    snapshot_age_s: float | None = None
 
 
 class WorkerCollector(Collector):
@@ -59,6 +60,11 @@ class WorkerCollector(Collector):
         yield _counts("queries", "Queries sent to people", "reason", counters.queries)
         yield _counts("labels", "Labels received", "outcome", counters.labels)
         yield _counts("dead_letters", "Records set aside", "error", counters.dead_letters)
+        yield _count(
+            "model_digest_mismatches",
+            "Digests in the journal that this worker does not share",
+            counters.digest_mismatches,
+        )
         yield _counts("journal_records", "Records journaled", "kind", counters.journal_records)
         yield _histogram("score_latency_seconds", "Time of a batch", counters.score_latency)
         yield _histogram(
@@ -78,6 +84,8 @@ class WorkerCollector(Collector):
         yield _gauge("model_version", "Journal position of the model", view.model_version)
         yield _gauge("journal_lag_records", "Journal records not yet folded", view.journal_lag)
         yield _gauge("learn_failures", "Labels that the model refused", view.learn_failures)
+        if view.snapshot_age_s is not None:
+            yield _gauge("snapshot_age_seconds", "Age of the newest snapshot", view.snapshot_age_s)
         pending = GaugeMetricFamily(
             "stream_al_pending_queries", "Queries without a label yet", labels=["partition"]
         )

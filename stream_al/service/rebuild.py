@@ -9,26 +9,41 @@ from stream_al.labels import Resolver
 from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
 from stream_al.port import Log, Record
 from stream_al.service.groups import next_offset, resolver_group
+from stream_al.service.snapshotting import load_resolver
 from stream_al.service.view import journal, records
+
+
+def new_resolver(log: Log, config: Config) -> Resolver:
+    """Return a resolver that folded nothing, for the partitions that the log has."""
+    partitions = log.partition_count(config.topic("events")) or config.topics.partitions
+    topics = config.topics.model_copy(update={"partitions": partitions})
+    return Resolver(
+        config.model_copy(update={"topics": topics}),
+        read_back=lambda position: _read_back(log, config, position),
+        known_uncertainties=frozenset(known_uncertainties()),
+    )
+
+
+def begin_queries(resolver: Resolver, log: Log, config: Config) -> None:
+    """Say to `resolver` which queries are closed by now.
+
+    The committed position of a queries partition is its oldest pending query: what lies below is
+    closed, what lies above is to be added from `queries_end` on.
+    """
+    topic, group = config.topic("queries"), resolver_group(config)
+    for partition in range(log.partition_count(topic)):
+        resolver.begin_queries(partition, next_offset(log, group, topic, partition))
 
 
 def fold_journal(log: Log, config: Config) -> Resolver:
     """Return the resolver's state after the whole journal, before any query is read again.
 
-    The committed position of a queries partition is its oldest pending query: what lies below is
-    closed, what lies above is to be added from `queries_end` on.
+    From the newest snapshot that fits, else from the journal's beginning.
     """
-    partitions = log.partition_count(config.topic("events")) or config.topics.partitions
-    topics = config.topics.model_copy(update={"partitions": partitions})
-    resolver = Resolver(
-        config.model_copy(update={"topics": topics}),
-        read_back=lambda position: _read_back(log, config, position),
-        known_uncertainties=frozenset(known_uncertainties()),
-    )
-    topic, group = config.topic("queries"), resolver_group(config)
-    for partition in range(log.partition_count(topic)):
-        resolver.begin_queries(partition, next_offset(log, group, topic, partition))
-    for position, record in journal(log, config):
+    resolver = new_resolver(log, config)
+    load_resolver(log, config, resolver)
+    begin_queries(resolver, log, config)
+    for position, record in journal(log, config, resolver.position):
         resolver.apply(record, position)
     return resolver
 

@@ -42,7 +42,13 @@ from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter
 from stream_al.service.environment import environment
 from stream_al.service.follower import Digest
-from stream_al.service.groups import check_lineage, next_offset, resolver_group, scorer_group
+from stream_al.service.groups import (
+    check_lineage,
+    next_offset,
+    read_to_end,
+    resolver_group,
+    scorer_group,
+)
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
 from stream_al.service.view import READ_RECORDS_MAX
@@ -147,7 +153,7 @@ class ResolverLoop:
     def caught_up(self) -> bool:
         """Whether labels, controls and statistics are read to their present ends, by any owner."""
         return all(
-            self._log.end(topic, partition) <= self._committed_offset(topic, partition)
+            read_to_end(self._log, topic, partition, self._committed_offset(topic, partition))
             for topic, _ in self._inputs
             for partition in range(self._log.partition_count(topic))
         )
@@ -248,8 +254,8 @@ class ResolverLoop:
                 for record in found:
                     repeated += add_query(resolver, record, now_ms=now_ms)
                     start = record.offset + 1
-                if not found:
-                    break
+                if not found:  # the last offsets may be empty
+                    start = end
             complete = complete and start >= end
         return complete, repeated
 

@@ -8,6 +8,9 @@ One step, over the port only:
    that its gate has seen, then seek
 4. predict, gate, encode; what can't be read becomes a dead letter
 5. commit predictions, queries, dead letters, positions and gate states together
+
+What a death leaves behind, and what is done about it, is told in `attempts`: here a partition's
+first batch is marked before it is tried, and careful partitions go on one event at a time.
 """
 
 from __future__ import annotations
@@ -22,11 +25,12 @@ from stream_al.engine import EventReader
 from stream_al.errors import Gone, InvalidInput
 from stream_al.messages import Source
 from stream_al.port import Log, Member, Position, Record, Transaction
+from stream_al.service.attempts import Attempts, Mark, write
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.dead import dead_letter
+from stream_al.service.dead import dead_letter, quarantined
 from stream_al.service.follower import Follower
-from stream_al.service.groups import next_offset, resolver_group, scorer_group
+from stream_al.service.groups import next_offset, read_to_end, resolver_group, scorer_group
 from stream_al.service.logs import log as log_line
 
 BATCH_RECORDS_MAX = 500
@@ -58,6 +62,7 @@ class Scorer:
         self._queries = config.topic("queries")
         self._statistics = config.topic("statistics")
         self._dead_letters = config.topic("dead_letters")
+        self._attempts = Attempts()
         self._oldest_open: dict[int, int] = {}
         self._oldest_open_read_s = 0.0
         self._name = name
@@ -87,6 +92,7 @@ class Scorer:
         batch = self._member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
         for partition in batch.revoked:
             self.engine.drop_partition(partition)
+            self._attempts.drop(partition)
         for partition in batch.assigned:
             self._take_over(partition)
         if batch.records:
@@ -108,7 +114,7 @@ class Scorer:
         if not self._follower.at_end:
             return False
         return all(
-            self._log.end(self._events, partition) <= self._done(partition)
+            read_to_end(self._log, self._events, partition, self._done(partition))
             for partition in range(self._log.partition_count(self._events))
         )
 
@@ -130,18 +136,74 @@ class Scorer:
 
     def _take_over(self, partition: int) -> None:
         done = self._log.committed(scorer_group(self._config), self._events, partition)
-        self.engine.open_partition(partition, done.metadata if done else "")
+        offset = done.offset if done else self._log.begin(self._events, partition)
+        packed = self._attempts.take_over(partition, offset, done.metadata if done else "")
+        self.engine.open_partition(partition, packed)
         seen = self.engine.gates[partition].model_version
         if not self._follower.follow_to(seen):
             raise Gone(
                 f"events partition {partition} was scored with journal position {seen}, "
                 f"but the journal ends at {self.engine.version}; restore the journal's file"
             )
-        offset = done.offset if done else self._log.begin(self._events, partition)
         self._owning().seek(partition, offset)
         log_line("partition_assigned", topic=self._events, partition=partition, offset=offset)
 
     def _score(self, records: list[Record]) -> None:
+        if self._attempts.taken_over:
+            self._mark({record.partition: record.offset + 1 for record in records})
+        careful = list(self._attempts.careful)
+        if not careful:
+            self._score_batch(records)
+            return
+        # The others first: a death of a careful event must not count as theirs.
+        if quiet := [record for record in records if record.partition not in careful]:
+            self._score_batch(quiet)
+        for partition in careful:
+            self._score_alone([record for record in records if record.partition == partition])
+
+    def _mark(self, ends: dict[int, int]) -> None:
+        """Commit the marks of partitions whose first records came, all in one transaction."""
+        due = self._attempts.begin(ends, now_ms=self._clock.now_ms())
+        with self._owning().transaction() as transaction:
+            for partition, (offset, metadata) in due.items():
+                transaction.commit_position(self._events, partition, Position(offset, metadata))
+        for partition in due.keys() & self._attempts.careful.keys():
+            log_line("careful", partition=partition, until=self._attempts.careful[partition].until)
+
+    def _score_alone(self, records: list[Record]) -> None:
+        """Score a careful partition's records in batches of one, until it is past the place."""
+        attempts = self._attempts
+        begun = False
+        for index, record in enumerate(records):
+            partition, after = record.partition, record.offset + 1
+            mark = attempts.careful.get(partition)
+            if mark is None:
+                self._score_batch(records[index:])
+                return
+            poison = attempts.is_poison(partition)
+            if not poison and not begun:
+                packed = self.engine.pack_partition(partition)
+                place = Position(mark.offset, write(packed, attempts.alone(partition)))
+                with self._owning().transaction() as transaction:
+                    transaction.commit_position(self._events, partition, place)
+            begun = index + 1 < len(records)
+            left = attempts.passed(partition, after, goes_on=begun)
+            if poison:
+                self._quarantine(record, mark, left)
+            else:
+                self._score_batch([record], left)
+
+    def _quarantine(self, record: Record, mark: Mark, left: Mark | None) -> None:
+        """Set an event aside that killed the process again and again, and go on behind it."""
+        batch = _Batch()
+        with self._owning().transaction() as transaction:
+            self._set_aside(transaction, record, quarantined(mark), batch)
+            self._commit(transaction, record.partition, record.offset + 1, left)
+        self._counters.events += 1
+        self._counters.dead_letters.update(batch.dead_letters)
+        log_line("event_quarantined", partition=record.partition, offset=record.offset)
+
+    def _score_batch(self, records: list[Record], mark: Mark | None = None) -> None:
         started_s = self._clock.monotonic_s()
         batch = _Batch()
         self._read_oldest_open()
@@ -152,7 +214,7 @@ class Scorer:
                 for last in run:
                     self._score_one(transaction, last, now_ms, batch)
                 assert last is not None
-                self._commit(transaction, partition, last.offset + 1)
+                self._commit(transaction, partition, last.offset + 1, mark)
         counters = self._counters
         counters.events += len(records)
         counters.predictions += batch.predictions
@@ -177,9 +239,7 @@ class Scorer:
             prediction = decision.prediction
             key = event.event_id.encode("utf-8")
         except InvalidInput as error:
-            letter = dead_letter(self._events, record, error, raw_max=self._config.events.bytes_max)
-            transaction.append(self._dead_letters, partition, letter.to_wire())
-            batch.dead_letters[error.error] += 1
+            self._set_aside(transaction, record, error, batch)
             return
         transaction.append(self._predictions, partition, prediction.to_wire(), key)
         batch.predictions += 1
@@ -189,13 +249,22 @@ class Scorer:
             transaction.append(self._queries, partition, query.to_wire(), key)
             batch.queries[query.reason] += 1
 
-    def _commit(self, transaction: Transaction, partition: int, offset: int) -> None:
+    def _set_aside(
+        self, transaction: Transaction, record: Record, error: InvalidInput, batch: _Batch
+    ) -> None:
+        letter = dead_letter(self._events, record, error, raw_max=self._config.events.bytes_max)
+        transaction.append(self._dead_letters, record.partition, letter.to_wire())
+        batch.dead_letters[error.error] += 1
+
+    def _commit(
+        self, transaction: Transaction, partition: int, offset: int, mark: Mark | None
+    ) -> None:
         if partition in self.engine.statistics_due:
             statistics = self.engine.take_statistics(partition)
             if statistics is not None:
                 transaction.append(self._statistics, 0, statistics.to_wire())
-        packed = self.engine.pack_partition(partition)
-        transaction.commit_position(self._events, partition, Position(offset, packed))
+        metadata = write(self.engine.pack_partition(partition), mark)
+        transaction.commit_position(self._events, partition, Position(offset, metadata))
 
     def _read_oldest_open(self) -> None:
         """For back-pressure: the record time of each owned partition's oldest open query."""

@@ -22,8 +22,9 @@ FILE_VARIABLE = "STREAM_AL_CONFIG"
 DEFAULT_FILE = "stream-al.yaml"
 SECRET_VARIABLE = "STREAM_AL_GATE__SECRET"  # noqa: S105 - the name of a variable, not a secret
 SECRET_BYTES_MIN = 16
+SNAPSHOT_KEY_VARIABLE = "STREAM_AL_SNAPSHOTS__KEY"
 _PREFIX = "STREAM_AL_"
-_OWN_VARIABLES = {FILE_VARIABLE, SECRET_VARIABLE, "STREAM_AL_DEMO_DATA"}
+_OWN_VARIABLES = {FILE_VARIABLE, SECRET_VARIABLE, SNAPSHOT_KEY_VARIABLE, "STREAM_AL_DEMO_DATA"}
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
@@ -70,6 +71,33 @@ def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:
             f"gate.secret_file is {str(path)!r}: {error.strerror}; "
             "name a readable file with at least 16 random characters"
         ) from None
+
+
+def snapshot_key(config: Config) -> bytes | None:
+    """Return the key of the snapshots' HMAC: environment, `snapshots.key_file`, or None.
+
+    Raises
+    ------
+    ConfigurationError
+        When the key is too short, or its file can't be read.
+    """
+    given = os.environ.get(SNAPSHOT_KEY_VARIABLE)
+    path = config.snapshots.key_file
+    if given is None and path is None:
+        return None
+    try:
+        key = given.encode() if given is not None else Path(str(path)).read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"snapshots.key_file is {path!r}: {error.strerror}; "
+            f"name a readable file with at least {SECRET_BYTES_MIN} random characters"
+        ) from None
+    if len(key) < SECRET_BYTES_MIN:
+        raise ConfigurationError(
+            f"the snapshots' key in {path if given is None else SNAPSHOT_KEY_VARIABLE} has "
+            f"{len(key)} characters; use at least {SECRET_BYTES_MIN} random ones"
+        )
+    return key
 
 
 def _write_secret(path: Path) -> None:

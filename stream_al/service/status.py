@@ -7,17 +7,20 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from stream_al.config import Config
+from stream_al.labels import EVIDENCE_MIN, AnnotatorView, Resolver
 from stream_al.messages import initial_patch
 from stream_al.port import Log, Owner
-from stream_al.quality import LABELS_MIN
+from stream_al.quality import LABELS_MIN, wilson_at_effective_size
 from stream_al.service.groups import next_offset, resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import differences, journal_view, sentences
 
 STALLED_S = 30.0
 RESOLVER_ACTOR = "resolver"
+ANNOTATORS_SHOWN_MAX = 20
 
 
 def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
@@ -55,9 +58,27 @@ def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
             "p90": latencies[len(latencies) * 9 // 10],
         } if latencies else None,
         "quality": asdict(view.quality),
+        **_people(resolver),
         "last_control": control and {"position": control[0]}
         | control[1].model_dump(mode="json", include={"actor", "reason", "patch", "at_ms"}),
     }  # fmt: skip
+
+
+def _people(resolver: Resolver) -> dict[str, Any]:
+    """Return who labelled how well; agreement is Krippendorff's alpha."""
+    return {
+        "annotators": [_annotator(view) for view in resolver.annotators()],
+        "annotators_alpha": resolver.agreement(),
+    }
+
+
+def _annotator(view: AnnotatorView) -> dict[str, Any]:
+    """Return one annotator's row; an error rate needs some evidence."""
+    row = asdict(view)
+    if view.error_rate is None or view.evidence < EVIDENCE_MIN:
+        return row | {"error_rate": None}
+    low, high, _ = wilson_at_effective_size(view.error_rate, 0.0, kish_size=view.evidence)
+    return row | {"error_rate": {"value": view.error_rate, "low": low, "high": high}}
 
 
 def _partitions(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
@@ -121,6 +142,34 @@ def render_status(found: dict[str, Any], console: Console) -> None:
     console.print(table)
     for line in _lines(found):
         console.print(line, markup=False, soft_wrap=True)
+    if found["annotators"]:
+        _render_annotators(found, console)
+
+
+def _render_annotators(found: dict[str, Any], console: Console) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("annotator", "labels", "like the final", "conflicts", "gold right", "error"):
+        table.add_column(heading, justify="left" if heading == "annotator" else "right")
+    for row in found["annotators"][:ANNOTATORS_SHOWN_MAX]:
+        error = row["error_rate"]
+        table.add_row(
+            Text(row["annotator"]),
+            f"{row['labels']:,}",
+            _of(row["agreed"], row["compared"]),
+            f"{row['conflicts']:,}",
+            _of(row["gold_right"], row["gold_answered"]),
+            f"{error['value']:.1%} ({error['low']:.1%} to {error['high']:.1%})" if error else "–",
+        )
+    console.print(table)
+    more = len(found["annotators"]) - ANNOTATORS_SHOWN_MAX
+    if more > 0:
+        console.print(f"and {more:,} more: --json has them all")
+    if found["annotators_alpha"] is not None:
+        console.print(f"agreement between annotators: alpha {found['annotators_alpha']:.2f}")
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,}" if whole else "–"
 
 
 def _who(row: dict[str, Any]) -> str:

@@ -9,17 +9,18 @@ from typing import Literal
 
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.engine import Engine
-from stream_al.messages import DigestEntry
 from stream_al.model import Model
 from stream_al.port import Log
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.follower import Digest, Follower
+from stream_al.service.follower import Comparison, Follower, stop_when_diverged
 from stream_al.service.http import Health, Server
 from stream_al.service.logs import log as log_line
 from stream_al.service.metrics import View, WorkerCollector
 from stream_al.service.resolver import ResolverLoop
 from stream_al.service.scorer import Scorer
+from stream_al.service.snapshot_writer import SnapshotChild
+from stream_al.service.snapshotting import load_newest
 
 Role = Literal["all", "scorer", "resolver"]
 POLL_S = 0.05
@@ -59,13 +60,10 @@ class Worker:
         self._clock = clock
         self._stopping = False
         self._viewed_s = 0.0
-        self.follower = Follower(
-            log,
-            config,
-            Engine(config, secret=secret),
-            clock=clock,
-            on_mismatch=self._on_mismatch,
-        )
+        engine = Engine(config, secret=secret)
+        load_newest(log, config, engine)
+        self.follower = Follower(log, config, engine, clock=clock, on_compared=self._on_compared)
+        self._snapshots = SnapshotChild(log, config)
         self.resolver: ResolverLoop | None = None
         self.scorer: Scorer | None = None
         if role in {"all", "resolver"}:
@@ -106,6 +104,7 @@ class Worker:
             for loop in (self.scorer, self.resolver):
                 if loop is not None:
                     loop.leave()
+            self._snapshots.close()
         log_line("worker_left", events=self.counters.events, stopped=self._stopping)
 
     def step(self) -> bool:
@@ -121,11 +120,13 @@ class Worker:
         self.health.ready = self.scorer is None or self.scorer.joined
         if self.health.stepped_s - self._viewed_s > VIEW_EVERY_S:
             self._viewed_s = self.health.stepped_s
+            self._snapshots.poll(self._viewed_s)
             self.collector.view = self._view()
         return busy
 
-    def _on_mismatch(self, _entry: DigestEntry, _mine: Digest) -> None:
-        self.counters.digest_mismatches += 1
+    def _on_compared(self, found: Comparison) -> None:
+        self.counters.digest_mismatches += not found.equal
+        stop_when_diverged(found)
 
     def _caught_up(self) -> bool:
         loops = (self.resolver, self.scorer)
@@ -150,6 +151,7 @@ class Worker:
             oldest_pending_s=max(ages, default=0) / 1_000,
             quality=engine.quality.summary() if engine else None,
             learn_failures=engine.model.failed_count if engine else 0,
+            snapshot_age_s=self._snapshots.age_s(self._clock.now_ms()),
         )
 
     def _lag(self) -> dict[tuple[str, int], int]:

@@ -15,27 +15,27 @@ import gzip
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import asdict, dataclass
 from io import StringIO
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from stream_al import ActiveLearner, Config, Event, Label, Prediction
 from stream_al.port import Log, Outgoing
 from stream_al.quality import Interval, QualitySummary
 from stream_al.quality.summary import kappa
 from stream_al.service.clock import SystemClock
+from stream_al.service.evaluate import EVENT_MS, follow
 from stream_al.service.worker import Worker
 from stream_al.testing import Example, obfuscated
 from stream_al_connectors import open_log
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 WINDOW_EVENTS = 1_000
-EVENT_MS = 100
 BATCH_EVENTS_MAX = 500
 STEPS_MAX = 100
 
@@ -85,15 +85,6 @@ class Cell:
                 "gate": gate,
             }
         )
-
-
-class Step(NamedTuple):
-    """What the twin did at one event."""
-
-    prediction: Prediction
-    labels: tuple[Label, ...]
-    moved: bool
-    """Whether the journal grew: labels or statistics, so the next prediction may differ."""
 
 
 class Score:
@@ -217,32 +208,6 @@ def _in_memory(cell: Cell, examples: Sequence[Example]) -> tuple[Score, QualityS
     for example, step in zip(examples, follow(learner, examples, cell.delay), strict=True):
         score.add(example.label, step.prediction)
     return score, learner.quality
-
-
-def follow(learner: ActiveLearner, examples: Sequence[Example], delay: int) -> Iterator[Step]:
-    """Give every event to `learner`, and its label when the delay is over.
-
-    After the last event all labels under way come in: they change no prediction any more.
-    """
-    due: deque[tuple[int, Label]] = deque()
-    last = len(examples) - 1
-    for index, example in enumerate(examples):
-        now_ms = index * EVENT_MS
-        before = learner.engine.version
-        decision = learner.score(example.event, now_ms=now_ms)
-        if decision.query is not None:
-            event_id = example.event.event_id
-            due.append(
-                (index + delay, Label(event_id=event_id, label=example.label, annotator="a"))
-            )
-        given = []
-        while due and (due[0][0] <= index or index == last):
-            label = due.popleft()[1]
-            outcome = learner.label(label, now_ms=now_ms).outcome
-            if outcome != "applied":
-                raise RuntimeError(f"label of {label.event_id} is {outcome}, not applied")
-            given.append(label)
-        yield Step(decision.prediction, tuple(given), learner.engine.version > before)
 
 
 class StreamClock(SystemClock):

@@ -163,8 +163,9 @@ class Deployment:
         stdout: Path | None = None,
         environment: dict[str, str] | None = None,
         file_bytes_max: int | None = None,
+        clock_shift_ms: int = 0,
     ) -> Process:
-        """Start a command in a process of its own."""
+        """Start a command in a process of its own, on a full disk or a wrong clock if told so."""
         name = self.folder / "process" / str(len(self._processes))
         process = Process(
             self._forks,
@@ -176,6 +177,7 @@ class Deployment:
                 "stdout": str(stdout or f"{name}.out"),
                 "stderr": f"{name}.err",
                 "file_bytes_max": file_bytes_max,
+                "clock_shift_ms": clock_shift_ms,
             },
         )
         self._processes.append(process)

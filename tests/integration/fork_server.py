@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,9 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     sys.stdin = os.fdopen(0, "r", closefd=False)
+    if order["clock_shift_ms"]:
+        real, shift_ns = time.time_ns, order["clock_shift_ms"] * 1_000_000
+        time.time_ns = lambda: real() + shift_ns
     if order["file_bytes_max"] is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         limit = order["file_bytes_max"]

@@ -14,7 +14,7 @@ from tests.integration.conftest import Deployment, native, until
 COMMANDS = (
     "demo", "init", "check", "run", "send", "read", "queries", "label", "annotate", "status",
     "budget", "budget set", "pause", "resume", "freeze", "shadow", "seed", "model",
-    "model activate",
+    "model activate", "evaluate",
 )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def test_ready_comes_after_the_journal_is_folded(deployment: Deployment) -> None
     until(lambda: _get(worker, "/readyz")[0] == 200)
 
     assert first == (503, "folding the journal\n")
-    assert "journal_folded position=4002" in worker.err
+    assert re.search(r"journal_folded position=40\d\d\n", worker.err)  # and some digests
     assert _get(worker, "/readyz?verbose") == (200, "ready\n")
     assert _get(worker, "/nothing")[0] == 404
     assert _get(worker, "/../../etc/passwd")[0] == 404

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -14,17 +15,22 @@ from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.testing import text_stream
 from tests.integration.conftest import Deployment, Process
 
-LIVES = 50
-PAIRED_FROM = 35
+LIVES = int(os.environ.get("STREAM_AL_TEST_LIVES", "50"))
+PAIRED_FROM = 0.7 * LIVES
 """From this life on the next worker starts before the one before it is killed."""
-EVENTS = 20_000
+FULL_DISKS = (LIVES // 5, LIVES // 2)
+MOVED_CLOCKS_MS = {LIVES // 4: 3_600_000, LIVES // 3: -3_600_000}
+EVENTS = 700 * LIVES
 RATE = 450
 SHARE = 0.1
 SLACK = 1.1
 
 
-def test_fifty_kills_lose_and_double_nothing(deployment: Deployment) -> None:
-    """50 SIGKILLs under a running stream: one prediction an event, one outcome a label."""
+def test_kills_full_disks_and_moved_clocks_lose_and_double_nothing(deployment: Deployment) -> None:
+    """SIGKILLs under a running stream: one prediction an event, one outcome a label.
+
+    In between the disk is full twice, and the clock is an hour ahead and an hour behind.
+    """
     deployment.configure(gate={"budget": {"share": SHARE}})
     truth_file = _write_stream(deployment.folder)
     sender = deployment.start("send", "stream.jsonl", "--rate", RATE)
@@ -43,6 +49,10 @@ def test_fifty_kills_lose_and_double_nothing(deployment: Deployment) -> None:
     _assert_spend_follows_propensity(deployment)
     _assert_journal_is_one_chain(deployment)
     _assert_offline_folds_agree(deployment)
+    audit = deployment.start("audit").wait(60)
+    assert audit.code == 0, audit.out + audit.err
+    verified = deployment.start("replay", "--verify").wait(120)
+    assert verified.code == 0, verified.out + verified.err
 
 
 def _write_stream(folder: Path) -> Path:
@@ -73,7 +83,9 @@ def _kill_again_and_again(deployment: Deployment, rng: Random) -> int:
     before: Process | None = None
     for life in range(LIVES):
         started_ms = time.time_ns() // 1_000_000
-        worker = deployment.start("run")
+        if life in FULL_DISKS:
+            _fill_the_disk(deployment)
+        worker = deployment.start("run", clock_shift_ms=MOVED_CLOCKS_MS.get(life, 0))
         if before is not None:
             time.sleep(rng.uniform(0.0, 0.4))
             before.kill()
@@ -89,6 +101,15 @@ def _kill_again_and_again(deployment: Deployment, rng: Random) -> int:
         else:
             worker.kill()
     return worked
+
+
+def _fill_the_disk(deployment: Deployment) -> None:
+    """Let a worker meet the end of the disk: it stops in doubt, and says so."""
+    # The write-ahead log can't grow, nor can the file into which it would be emptied.
+    written = (deployment.folder / "t.db-wal").stat().st_size
+    ended = deployment.start("run", file_bytes_max=written + 4_096).wait(60)
+    assert ended.code == 1, ended.err
+    assert "disk" in ended.err.strip().splitlines()[-1]
 
 
 def _wait_for_work(worker: Process) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from stream_al.config import Config
-from stream_al.messages import CHAIN_START, ClosedEntry, LabelEntry, chained
+from stream_al.messages import CHAIN_START, ClosedEntry, ControlProposal, LabelEntry, chained
 from tests.unit.labels_desk import DAY_MS, Desk
 
 EVENTS = st.sampled_from(["a", "b", "c", "d"])
@@ -60,6 +60,16 @@ class NoLabelLost(RuleBasedStateMachine):
         for _ in range(copies):
             self.sent += 1
             self.desk.say(event_id, label if kind == "label" else None, **said)
+
+    @rule(event_id=EVENTS, label=st.sampled_from(["ok", "spam"]))
+    def put_gold(self, event_id: str, label: str) -> None:
+        proposal = ControlProposal(
+            kind="gold", proposal_id=f"{event_id}{label}", actor="ops", event_id=event_id,
+            label=label, features={"n": 1.0},
+        )  # fmt: skip
+        self.desk.journaled(
+            self.desk.resolver.on_control(proposal, now_ms=self.desk.now_ms).records
+        )
 
     @rule(days=st.sampled_from([0.1, 0.5, 1.0, 20.0]))
     def wait(self, days: float) -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from stream_al.config import Config
 from stream_al.labels import Action, Said, State, action_of
-from stream_al.messages import Label, LabelEntry, RetractionEntry, VolunteeredEntry, VoteEntry
+from stream_al.messages import (
+    ControlProposal,
+    Label,
+    LabelEntry,
+    RetractionEntry,
+    VolunteeredEntry,
+    VoteEntry,
+)
 from tests.unit.labels_desk import DAY_MS, Desk
 
 FEATURES = {"followers": 3.0}
@@ -64,6 +71,33 @@ def old_and_forgotten(desk: Desk) -> None:
 
 def never_asked(desk: Desk) -> None:
     pass
+
+
+def gold(desk: Desk) -> None:
+    proposal = ControlProposal(
+        kind="gold", proposal_id="g", actor="ops", event_id="e", label="spam", features=FEATURES
+    )
+    desk.journaled(desk.resolver.on_control(proposal, now_ms=desk.now_ms).records)
+
+
+def gold_answered(desk: Desk) -> None:
+    gold(desk)
+    desk.say("e", "spam")
+
+
+def gold_retracted(desk: Desk) -> None:
+    gold_answered(desk)
+    desk.say("e", None, kind="retract", revision=1)
+
+
+def gold_asked(desk: Desk) -> None:
+    gold(desk)
+    desk.ask("e")
+
+
+def gold_labelled(desk: Desk) -> None:
+    gold_asked(desk)
+    desk.say("e", "spam")
 
 
 def volunteered(desk: Desk) -> None:
@@ -154,6 +188,23 @@ CELLS = [
     Cell(never_asked, "skipped", (), None, SKIP | CARRIES),
     Cell(never_asked, "unsure", (), None, UNSURE | CARRIES),
     Cell(never_asked, "unknown", (), None, RETRACT | CARRIES),
+    # never asked, a gold question
+    Cell(gold, "counted", ("vote",)),
+    Cell(gold, "counted", ("vote",), "ok", CARRIES),
+    Cell(gold, "skipped", (), None, SKIP),
+    Cell(gold, "unsure", (), None, UNSURE),
+    Cell(gold, "unknown", (), None, RETRACT),
+    Cell(gold_answered, "duplicate"),
+    Cell(gold_answered, "duplicate", (), "ok"),
+    Cell(gold_answered, "superseded", ("vote",), "ok", HIGHER),
+    Cell(gold_answered, "counted", ("vote",), "ok", BOB),
+    Cell(gold_answered, "retracted", ("vote",), None, RETRACT),
+    Cell(gold_retracted, "duplicate"),
+    Cell(gold_retracted, "unknown", (), None, RETRACT),
+    Cell(gold_retracted, "counted", ("vote",), "ok", {"revision": 2}),
+    # … once asked about, it is a query as any other
+    Cell(gold_asked, "applied", ("label",)),
+    Cell(gold_labelled, "conflict", ("vote",), "ok", BOB),
     # never asked, no features
     Cell(never_asked, "unknown"),
     Cell(volunteered, "unknown"),

@@ -82,3 +82,19 @@ def topic_of(config: Config, name: str) -> str:
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:
+    """Return the number that an option says; None for `off`.
+
+    Raises
+    ------
+    ConfigurationError
+        When it is neither.
+    """
+    if text == "off":
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigurationError(f"{option} is {text!r}; give a number, or off") from None

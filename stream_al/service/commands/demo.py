@@ -17,8 +17,8 @@ import typer
 from stream_al.service.commands.common import err, print_json
 
 if TYPE_CHECKING:
-    from stream_al.service.demo.arms import Run
     from stream_al.service.demo.observer import Observer
+    from stream_al.service.report import Run
     from stream_al.testing import Example
 
 FOLDER = Path(".demo")

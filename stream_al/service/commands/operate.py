@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,7 @@ from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InvalidInput
 from stream_al.gate import known_uncertainties
+from stream_al.labels import GOLD_MAX
 from stream_al.labels.proposals import control_problem
 from stream_al.messages import ControlProposal, Event, Label
 from stream_al.port import Log
@@ -190,24 +191,31 @@ def _tell(position: int | None) -> None:
 def seed(
     file: Annotated[Path, typer.Argument(help="Lines of your events, each with its label.")],
     label: Annotated[str, typer.Option(help="Name of the field that holds the label.")] = "label",
+    gold: Annotated[
+        bool, typer.Option("--gold", help="Known answers to check annotators with; teach nothing.")
+    ] = False,
     actor: ActorOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Teach labelled history: it teaches, it estimates nothing; twice the same teaches once.
 
-    Lines are events as in the configuration (or native ones) with one field more, the label.
+    Lines are events as in the configuration (or native ones) with one field more, the label. With
+    `--gold` they become questions that `annotate` mixes in, to see how good annotators are.
 
-    Example: `stream-al seed history.jsonl --label verdict`
+    Example: `stream-al seed history.jsonl --label verdict`, `stream-al seed checked.jsonl --gold`
     """
     who = actor_or_default(actor)
     with opened(config, create=True) as (settings, log):
-        proposals = _seeds(file, settings, label, who)
+        proposals = _seeds(file, settings, label, who, kind="gold" if gold else "seed")
         for start in range(0, len(proposals), SEED_BATCH):
             propose(log, settings, proposals[start : start + SEED_BATCH])
-    err.print(f"proposed {len(proposals):,} labelled examples; a running resolver journals them")
+    what = "gold questions" if gold else "labelled examples"
+    err.print(f"proposed {len(proposals):,} {what}; a running resolver journals them")
 
 
-def _seeds(file: Path, config: Config, field: str, actor: str) -> list[ControlProposal]:
+def _seeds(
+    file: Path, config: Config, field: str, actor: str, *, kind: Literal["seed", "gold"]
+) -> list[ControlProposal]:
     from pydantic_core import from_json  # noqa: PLC0415
 
     reader = EventReader(config.events)
@@ -222,20 +230,26 @@ def _seeds(file: Path, config: Config, field: str, actor: str) -> list[ControlPr
             continue
         try:
             event = reader.read(line)
-            found.append(_seed(event, from_json(line).get(field), field, actor))
+            found.append(_seed(event, from_json(line).get(field), field, actor, kind))
         except InvalidInput as error:
             problems.append(f"{file}, line {number}: {error}")
     if problems:
         raise ConfigurationError(*problems[:20], "nothing was taught; correct these lines first")
+    if kind == "gold" and len(found) > GOLD_MAX:
+        raise ConfigurationError(
+            f"FILE has {len(found):,} gold questions, {GOLD_MAX:,} are kept; give fewer"
+        )
     return found
 
 
-def _seed(event: Event, label: Any, field: str, actor: str) -> ControlProposal:
+def _seed(
+    event: Event, label: Any, field: str, actor: str, kind: Literal["seed", "gold"]
+) -> ControlProposal:
     if not isinstance(label, str) or not label:
         raise InvalidInput("WrongType", f"`{field}` is {label!r}; it must be the label, a text")
     teaches = Label(event_id=event.event_id, label=label, features=event.features)
     return ControlProposal(
-        kind="seed",
+        kind=kind,
         proposal_id=hashlib.blake2b(teaches.to_wire(), digest_size=16).hexdigest(),
         actor=actor,
         event_id=event.event_id,

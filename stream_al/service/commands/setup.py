@@ -24,6 +24,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load_config
+from stream_al.service.snapshotting import snapshot_problems
 from stream_al.service.view import differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
@@ -54,6 +55,8 @@ topics:
 labels:
   # classes: [ok, spam, abuse]  # a closed set; left out, classes are learnt as they come
   votes: 1                      # how many people must label a query
+  votes_max: 3                  # how many at most, when they disagree
+  gold_share: 0.05              # gold questions for each query, once `seed --gold` gave some
   expire_after: 7d              # an open query closes after this long
   revise_within: 30d            # a label may be corrected for this long
 model:
@@ -67,6 +70,11 @@ gate:
     share: 0.05                 # queries per event
     # per_hour: 200             # labels an hour, over all partitions
     # open: 1000                # pending queries, over all partitions
+snapshots:                      # so that a start does not fold the whole journal; a cache
+  # directory: snapshots        # default: <log path>.snapshots
+  every_records: 1000           # journal records; 0 writes none
+  keep: 3
+  # key_file: snapshots.key     # signs them; or STREAM_AL_SNAPSHOTS__KEY
 http: {host: 127.0.0.1, port: 8321}
 """
 
@@ -114,6 +122,7 @@ def check(
     said = check_model(settings)
     problems = [line for line in said if not line.startswith("warning: ")]
     notes = [line for line in said if line.startswith("warning: ")]
+    problems += snapshot_problems(settings)
     known = known_uncertainties()
     if settings.gate.uncertainty not in known:
         problems.append(

@@ -17,9 +17,10 @@ from pydantic_core import from_json
 
 from stream_al.config import Config
 from stream_al.engine import EventReader
-from stream_al.errors import ConfigurationError, InvalidInput
+from stream_al.errors import ConfigurationError
 from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
+from stream_al.service.keys import record_key
 from stream_al.service.view import records
 
 SEND_RECORDS_MAX = 1_000
@@ -69,21 +70,13 @@ def _send(
         values = [value for line in lines if (value := line.rstrip(b"\r\n")).strip()]
         for start in range(0, len(values), batch_max):
             batch = values[start : start + batch_max]
-            log.append(full, [Outgoing(value, key=_key(reader, topic, value)) for value in batch])
+            log.append(
+                full, [Outgoing(value, key=record_key(reader, topic, value)) for value in batch]
+            )
             sent += len(batch)
             if rate is not None:
                 time.sleep(max(0.0, started + sent / rate - time.monotonic()))
     return sent
-
-
-def _key(reader: EventReader, topic: str, value: bytes) -> bytes | None:
-    try:
-        if topic == "events":
-            return reader.read(value).event_id.encode()
-        event_id = from_json(value)["event_id"]
-    except (InvalidInput, ValueError, TypeError, KeyError):
-        return None
-    return event_id.encode() if isinstance(event_id, str) else None
 
 
 @contextmanager

@@ -20,8 +20,7 @@ from stream_al.messages import (
 )
 from stream_al.port import Log, Record
 from stream_al.quality import Quality
-from stream_al.service.demo.arms import Confusion
-from stream_al.service.report.figures import AskedRow, EstimatePoint, SpendPoint
+from stream_al.service.report import AskedRow, Confusion, EstimatePoint, SpendPoint
 from stream_al.service.view import records
 
 SAMPLE_EVENTS = 100
@@ -47,7 +46,7 @@ class Observer:
         self._random_share = config.gate.random_share
         self._last_sample = 0
         self._clock: deque[tuple[float, int]] = deque(maxlen=64)
-        self.confusion = Confusion(Counter())
+        self.confusion = Confusion()
         self.quality = Quality()
         self.queries: list[Query] = []
         self.reasons: Counter[str] = Counter()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from stream_al.errors import Ambiguous
-from stream_al.service.demo.arms import ARMS, Run, arm_figures
+from stream_al.service.demo.arms import ARMS
 from stream_al.service.demo.observer import Observer
-from stream_al.service.report import DemoFigures, render, verdict
+from stream_al.service.report import DemoFigures, Run, arm_figures, render, verdict
 from stream_al.testing import Injected
 
 SCORE_NAME = "macro-F1"

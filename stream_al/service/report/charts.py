@@ -46,6 +46,8 @@ class LineChart:
         `share` writes percent, `count` writes numbers and begins at 0.
     x_kind
         `log` drops points with x ≤ 0.
+    dotted
+        Whether every point is drawn as a dot: for few points, each of which was measured.
     """
 
     title: str
@@ -55,6 +57,7 @@ class LineChart:
     series: Sequence[Series]
     y_kind: Literal["share", "count"] = "share"
     x_kind: Kind = "linear"
+    dotted: bool = False
 
 
 def line_chart(chart: LineChart) -> str:
@@ -81,6 +84,7 @@ def line_chart(chart: LineChart) -> str:
         _axis_names(chart.x_name, chart.y_name),
         *(_band(series, x, y) for series in lines),
         *(_line(series, x, y) for series in lines),
+        *(_dots(series, x, y) for series in lines if chart.dotted),
         _strips(lines, x, y, chart, write),
     ]
     legend = "".join(
@@ -185,6 +189,14 @@ def _band(series: Series, x: Scale, y: Scale) -> str:
 def _line(series: Series, x: Scale, y: Scale) -> str:
     places = [f"{x.place(point.x):.1f} {y.place(point.mean):.1f}" for point in series.points]
     return f'<path class="line {series.colour}" d="M{"L".join(places)}"/>' if places else ""
+
+
+def _dots(series: Series, x: Scale, y: Scale) -> str:
+    return "".join(
+        f'<circle class="{series.colour}" cx="{x.place(point.x):.1f}" '
+        f'cy="{y.place(point.mean):.1f}" r="4"/>'
+        for point in series.points
+    )
 
 
 def _strips(

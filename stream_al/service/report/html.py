@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from stream_al.service.report.charts import LineChart, Series, histogram, line_chart
 from stream_al.service.report.figures import (
     Arm,
-    ArmName,
     AskedRow,
     DemoFigures,
     EstimatePoint,
     Point,
     SpendPoint,
 )
+from stream_al.service.report.page import ARM_NAMES, facts_grid, page
 from stream_al.service.report.scales import share_text
-from stream_al.service.report.style import STYLE
 from stream_al.service.report.texts import TEXT_CHARACTERS_MAX, cut, plain, shown
 from stream_al.service.report.verdict import verdict
 
@@ -25,11 +24,6 @@ BINS_PER_DECADE = 6
 PROPENSITY_MIN = 0.001
 """Smaller propensities share the first bin."""
 
-ARM_NAMES: dict[ArmName, str] = {
-    "gate": "this gate",
-    "random": "random queries",
-    "all": "all labels",
-}
 REASONS = {
     "cold_start": "fewer than two classes known",
     "random": "random share",
@@ -37,26 +31,21 @@ REASONS = {
     "disagreement": "models disagree",
     "rule": "rule",
 }
-# Nothing can be loaded, run or sent from this page, whatever an event's text holds.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def render(figures: DemoFigures) -> str:
     """Return the whole report as one HTML document, in UTF-8 without lone surrogates."""
     found = verdict(figures.arms, figures.score_name)
-    title = shown(figures.title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}</style></head><body><main>"
-        f"<header><h1>{title}</h1><p>{shown(figures.data)}</p></header>"
-        f'<section class="verdict{" better" if found.better else ""}">'
-        f"<p>{shown(found.sentence)}</p></section>"
-        f"{_facts(figures.facts)}{_learning(figures)}{_running(figures)}"
-        f"{_asked(figures.asked)}{_outcomes(figures)}"
-        f"<footer><p>Made by <code>{shown(figures.command)}</code>.</p></footer>"
-        "</main></body></html>\n"
+    return page(
+        title=figures.title,
+        lead=figures.data,
+        better=found.better,
+        said=found.sentence,
+        body=(
+            f"{facts_grid(figures.facts)}{_learning(figures)}{_running(figures)}"
+            f"{_asked(figures.asked)}{_outcomes(figures)}"
+        ),
+        command=figures.command,
     )
 
 
@@ -160,13 +149,6 @@ def _propensities(propensities: Sequence[float]) -> str:
     )
 
 
-def _facts(facts: Sequence[tuple[str, str]]) -> str:
-    rows = "".join(
-        f"<div><dt>{shown(name)}</dt><dd>{shown(value)}</dd></div>" for name, value in facts
-    )
-    return f"<dl>{rows}</dl>" if rows else ""
-
-
 def _asked(asked: Sequence[AskedRow]) -> str:
     if not asked:
         return "<h2>What was asked, and why</h2><p>Nothing was asked.</p>"
@@ -203,5 +185,5 @@ def _outcomes(figures: DemoFigures) -> str:
         return ""
     return (
         "<h2>What became of the labels</h2><p>Every label received has exactly one outcome.</p>"
-        f"{_facts(facts)}"
+        f"{facts_grid(facts)}"
     )

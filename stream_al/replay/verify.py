@@ -1,0 +1,92 @@
+"""Whether stored predictions can be made again, bit for bit, from (model_version, event).
+
+What the gate added (propensity, rate, whether it asked) is taken from the record: `what-if` plays
+the gate again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from stream_al.engine import Engine, EventReader
+from stream_al.engine.decision import prediction_of
+from stream_al.errors import InvalidInput
+from stream_al.gate import Choice
+from stream_al.messages import Prediction, ShadowPrediction, Source
+
+NAMED_MAX = 10
+
+
+@dataclass(slots=True)
+class Reproduction:
+    """What came of making predictions again.
+
+    Attributes
+    ----------
+    compared, equal
+        Predictions made again, and those among them that came out as the same bytes.
+    missing
+        Predictions whose event the log does not hold any more.
+    different
+        The first `NAMED_MAX` events that came out otherwise, each with a sentence.
+    """
+
+    compared: int = 0
+    equal: int = 0
+    missing: int = 0
+    different: list[tuple[Source, str]] = field(default_factory=list)
+
+    def note(self, source: Source, problem: str | None) -> None:
+        """Count one comparison; `problem` is None when both are the same bytes."""
+        self.compared += 1
+        if problem is None:
+            self.equal += 1
+        elif len(self.different) < NAMED_MAX:
+            self.different.append((source, problem))
+
+
+def reproduce(
+    engine: Engine, reader: EventReader, stored: bytes, event: bytes, timestamp_ms: int
+) -> str | None:
+    """Make a stored prediction again; return what differs, None when it is the same bytes.
+
+    Parameters
+    ----------
+    engine
+        At the version that the prediction names.
+    stored, event
+        The bytes of the prediction and of its event.
+    timestamp_ms
+        Record time of the event.
+    """
+    try:
+        shadow = b'"would_query"' in stored
+        said = (ShadowPrediction if shadow else Prediction).model_validate_json(stored)
+        read = reader.read(event)
+        probabilities, uncertainty = engine.predict(engine.model.clean(read.features))
+    except (ValidationError, InvalidInput) as error:
+        return f"it can't be made again: {str(error).splitlines()[0]}"
+    if said.model_version != engine.version:
+        return f"it names model version {said.model_version}, no worker ever was at that position"
+    asked = said.would_query if isinstance(said, ShadowPrediction) else said.queried
+    made = prediction_of(
+        read,
+        said.source,
+        timestamp_ms,
+        probabilities,
+        uncertainty,
+        Choice(asked, said.propensity, said.rate, False),
+        said.rate,
+        said.mode,
+        said.reason,
+        said.model_version,
+    )
+    if made.to_wire() == stored:
+        return None
+    for name in ("event_id", "label", "probabilities", "uncertainty", "segment", "at_ms"):
+        before, now = getattr(said, name), getattr(made, name)
+        if before != now:
+            return f"{name} is {before!r} in the record and {now!r} when made again"
+    return "its bytes differ, its fields do not"

@@ -1,0 +1,119 @@
+"""The audit as a whole: take the bounds, read the journal, then every partition, then compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stream_al.config import Config
+from stream_al.port import Log, Record
+from stream_al.service.audit.journal import JournalCheck
+from stream_al.service.audit.ledger import Ledger
+from stream_al.service.audit.once import ExactlyOnce, Output, letters, outputs
+from stream_al.service.audit.partition import PartitionCheck
+from stream_al.service.audit.reading import Bounds, Reader, take_bounds
+from stream_al.service.audit.report import Findings, Report
+
+
+def audit(log: Log, config: Config) -> Report:
+    """Check DESIGN's invariants from the topics of `log` alone, while workers may run.
+
+    Parameters
+    ----------
+    log
+        Any log; nothing is written to it.
+    config
+        Names of topics and groups, and the settings before the first control record.
+
+    Returns
+    -------
+    Report
+        Clean, or with the first offending records of each kind and their totals.
+    """
+    return _Audit(log, config).run()
+
+
+class _Audit:
+    def __init__(self, log: Log, config: Config) -> None:
+        self._log = log
+        self._config = config
+        self._bounds: Bounds = take_bounds(log, config)
+        self._findings = Findings()
+        self._ledger = Ledger(log, config, self._bounds, self._findings)
+
+    def run(self) -> Report:
+        try:
+            journal = JournalCheck(
+                self._log, self._config, self._bounds, self._findings, self._ledger
+            )
+            journal.run()
+            for partition in range(self._log.partition_count(self._config.topic("events"))):
+                if ("events", partition) in self._bounds.committed:
+                    self._events(journal, partition)
+            for partition in range(self._log.partition_count(self._config.topic("labels"))):
+                if ("labels", partition) in self._bounds.committed:
+                    self._labels(partition)
+            self._ledger.check_queries()
+            self._ledger.check_labels()
+        finally:
+            self._ledger.close()
+        return self._findings.report()
+
+    def _reader(self, name: str, partition: int) -> Reader:
+        """Return a reader of an output up to the end that was taken."""
+        end = self._bounds.ends.get((name, partition), 0)
+        return Reader(self._log, self._config.topic(name), partition, end)
+
+    def _inputs(self, name: str, partition: int) -> Reader:
+        end = self._bounds.committed[name, partition]
+        return Reader(self._log, self._config.topic(name), partition, end)
+
+    def _events(self, journal: JournalCheck, partition: int) -> None:
+        names = ("predictions", "queries", "dead_letters")
+        readers = {name: self._reader(name, partition) for name in names}
+        readers["events"] = self._inputs("events", partition)
+        known = journal.whole and journal.lineages.known
+        first_version = journal.lineages.first + 1 if known else 0
+        check = PartitionCheck(
+            self._config,
+            self._bounds,
+            self._findings,
+            journal.rules if journal.whole else None,
+            first_version,
+            readers,
+        )
+        check.run(self._queries(readers["queries"], partition))
+        self._ledger.queries_low[partition] = readers["queries"].low
+
+    def _queries(self, reader: Reader, partition: int) -> Iterator[Output]:
+        def noted(body: dict[str, Any], offset: int) -> None:
+            self._ledger.query(body, partition, offset)
+
+        return outputs(reader, self._findings, "I6", "query", noted=noted)
+
+    def _labels(self, partition: int) -> None:
+        inputs = self._inputs("labels", partition)
+        answers, dead = self._reader("outcomes", partition), self._reader("dead_letters", partition)
+        once = ExactlyOnce(
+            self._findings,
+            "I2",
+            "outcome",
+            inputs,
+            answers,
+            dead,
+            self._bounds.committed_after["labels", partition],
+        )
+
+        def matched(_: Record | None, output: Output) -> None:
+            self._findings.checked["outcomes"] += 1
+            body = output.body
+            if body.get("outcome") == "applied" and {"event_id", "revision"} <= body.keys():
+                self._ledger.applied(body, partition, output.offset)
+
+        once.run(
+            outputs(answers, self._findings, "I2", "outcome"),
+            letters(dead, self._findings, "I2", inputs.topic),
+            matched,
+            missing=lambda: None,
+        )
+        self._ledger.outcomes_dropped |= answers.dropped

@@ -1,0 +1,48 @@
+"""`stream-al audit`: the invariants that topics can show, checked by code of its own."""
+
+from __future__ import annotations
+
+import typer
+from rich.markup import escape
+
+from stream_al.service.audit import Report, audit
+from stream_al.service.commands.common import ConfigOption, JsonOption, opened, out, print_json
+
+VIOLATED = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to `app`."""
+    app.command(name="audit")(audit_command)
+
+
+def audit_command(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Check that nothing was lost, doubled, overspent or changed; exit 3 names what was.
+
+    Reads the topics only, also while workers run. Each line of a finding begins with the
+    invariant and the record's place: topic/partition/offset.
+
+    Example: `stream-al audit --json`
+    """
+    with opened(config) as (settings, log):
+        report = audit(log, settings)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        _show(report)
+    if not report.clean:
+        raise typer.Exit(VIOLATED)
+
+
+def _show(report: Report) -> None:
+    checked = ", ".join(f"{count:,} {name}" for name, count in report.checked.items())
+    for (invariant, kind), total in report.totals.items():
+        first = [one for one in report.violations if (one.invariant, one.kind) == (invariant, kind)]
+        for one in first:
+            out.print(f"[red]{invariant}[/red] {one.place} {escape(one.sentence)}", soft_wrap=True)
+        if total > len(first):
+            out.print(f"{invariant} and {total - len(first):,} more of this kind ({kind})")
+    for what, count in report.unchecked.items():
+        out.print(f"not checked: {count:,} {escape(what)}", soft_wrap=True)
+    verdict = "clean" if report.clean else f"{sum(report.totals.values()):,} violations"
+    out.print(f"{verdict}: {checked or 'nothing to check yet'}", soft_wrap=True)

@@ -1,0 +1,272 @@
+"""The journal again: fold it, verify with it, learn it again without a label, blank a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from stream_al.config import Config
+from stream_al.errors import ConfigurationError
+from stream_al.messages import ControlProposal
+from stream_al.port import Log
+from stream_al.service.clock import SystemClock
+from stream_al.service.commands.common import (
+    ActorOption,
+    ConfigOption,
+    JsonOption,
+    ReasonOption,
+    actor_or_default,
+    err,
+    opened,
+    out,
+    print_json,
+)
+
+VIOLATION = 3
+journal_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to `app`."""
+    app.command()(replay)
+    app.add_typer(journal_app, name="journal", help="Blank what the journal holds of a person.")
+
+
+def replay(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Make every stored prediction again, bit for bit.")
+    ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EVENT_ID", help="Leave out what this event taught; repeatable."),
+    ] = None,
+    without_file: Annotated[
+        Path | None, typer.Option(help="A file with one EVENT_ID a line to leave out.")
+    ] = None,
+    learn_frozen: Annotated[
+        bool, typer.Option("--learn-frozen", help="Learn what came while learning was frozen.")
+    ] = False,
+    activate: Annotated[
+        bool, typer.Option("--activate", help="Put the result in force, in every worker.")
+    ] = False,
+    from_snapshot: Annotated[
+        bool, typer.Option("--from-snapshot", help="Begin with the newest valid snapshot.")
+    ] = False,
+    reason: ReasonOption = "",
+    actor: ActorOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fold the journal again, from nothing: the same model, or one that never saw a label.
+
+    Example: `stream-al replay --verify`, `stream-al replay --without p-17 --activate`
+    """
+    left_out = (*(without or ()), *_lines(without_file))
+    if verify and (left_out or learn_frozen or activate):
+        raise ConfigurationError(
+            "--verify: it checks the lineage in force; run it without --without, --learn-frozen "
+            "and --activate"
+        )
+    with opened(config) as (settings, log):
+        if left_out or learn_frozen or activate:
+            found = _again(log, settings, left_out, learn_frozen=learn_frozen, activate=activate,
+                           actor=actor_or_default(actor), reason=reason)  # fmt: skip
+        else:
+            found = _fold(log, settings, verify=verify, from_snapshot=from_snapshot)
+    if as_json:
+        print_json(found)
+    else:
+        for line in _sentences(found):
+            out.print(line, markup=False, soft_wrap=True)
+    if not found.get("sound", True):
+        raise typer.Exit(VIOLATION)
+
+
+def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dict[str, Any]:
+    from stream_al.service.replaying import fold  # noqa: PLC0415 - imports River
+    from stream_al.service.snapshotting import load_newest  # noqa: PLC0415
+
+    with _progress("folding") as progress:
+        found = fold(
+            log,
+            config,
+            clock=SystemClock(),
+            verify=verify,
+            restore=lambda engine: load_newest(log, config, engine) if from_snapshot else None,
+            progress=progress,
+        )
+    engine, said = found.engine, found.reproduction
+    digests = [each for each in found.comparisons if each.comparable]
+    return {
+        "position": engine.version,
+        "model_id": engine.lineage and engine.lineage.model_id,
+        "learnt": engine.model.learnt_count,
+        "failed": engine.model.failed_count,
+        "digest": engine.model.digest(),
+        "digests": {
+            "compared": len(digests),
+            "equal": sum(each.equal for each in digests),
+            "elsewhere": len(found.comparisons) - len(digests),
+            "different": [each.journaled.position for each in digests if not each.equal][:10],
+        },
+        "predictions": said
+        and {
+            "compared": said.compared,
+            "equal": said.equal,
+            "event_gone": said.missing,
+            "different": [
+                {"source": source.model_dump(), "problem": text} for source, text in said.different
+            ],
+        },
+        "sound": found.sound,
+    }
+
+
+def _again(
+    log: Log,
+    config: Config,
+    without: tuple[str, ...],
+    *,
+    learn_frozen: bool,
+    activate: bool,
+    actor: str,
+    reason: str,
+) -> dict[str, Any]:
+    from stream_al.service.activate import lineage_proposal  # noqa: PLC0415 - imports River
+    from stream_al.service.replaying import refold  # noqa: PLC0415
+
+    proposal = lineage_proposal(
+        config,
+        actor=actor,
+        reason=reason,
+        start="replay",
+        without=without,
+        learn_frozen=learn_frozen,
+    )
+    with _progress("learning again") as progress:
+        again = refold(log, config, proposal, progress=progress)
+    found: dict[str, Any] = {
+        "position": again.position,
+        "learnt": again.model.learnt_count,
+        "left_out": again.left_out_count,
+        "digest": again.model.digest(),
+        "in_force_from": _activated(log, config, proposal) if activate else None,
+    }
+    return found
+
+
+def _activated(log: Log, config: Config, proposal: ControlProposal) -> int:
+    from stream_al.service.activate import activate  # noqa: PLC0415 - imports River
+
+    position = activate(log, config, proposal, clock=SystemClock())
+    if position is None:
+        raise ConfigurationError(
+            "the replay was proposed, but no resolver journaled it yet; it comes into force when "
+            "`stream-al run` does; `stream-al model` shows the lineage in force"
+        )
+    return position
+
+
+def _sentences(found: dict[str, Any]) -> list[str]:
+    """Return what came out, as people read it."""
+    lines = [
+        (
+            f"folded to journal position {found['position']:,}: {found['learnt']:,} lessons "
+            f"learnt, digest {found['digest']}"
+        )
+    ]
+    if "left_out" in found:
+        lines.append(f"left out {found['left_out']:,} lessons")
+        position = found["in_force_from"]
+        if position is None:
+            lines.append("nothing was changed; --activate puts it in force")
+        else:
+            lines.append(f"in force from journal position {position:,}, in every worker")
+        return lines
+    digests = found["digests"]
+    lines.append(
+        f"digests {digests['equal']} of {digests['compared']} equal"
+        + (f", {digests['elsewhere']} of other environments" if digests["elsewhere"] else "")
+    )
+    lines += [f"  the digest at position {each:,} differs" for each in digests["different"]]
+    said = found["predictions"]
+    if said is not None:
+        lines.append(
+            f"predictions {said['equal']:,} of {said['compared']:,} made again bit for bit"
+            + (f", {said['event_gone']:,} whose event is gone" if said["event_gone"] else "")
+        )
+        for each in said["different"]:
+            place = each["source"]
+            lines.append(
+                f"  events partition {place['partition']} offset {place['offset']}: "
+                f"{each['problem']}"
+            )
+    return lines
+
+
+def _lines(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"--without-file: {str(file)!r}: {error}; name a file with one EVENT_ID a line"
+        ) from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+class _progress:  # noqa: N801 - reads as a function
+    """A progress bar on stderr while it takes long, when people look at it."""
+
+    def __init__(self, text: str) -> None:
+        self._bar = Progress(console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._bar.add_task(text, total=None)
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        return lambda done, total: self._bar.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+@journal_app.command("redact")
+def redact(
+    event_ids: Annotated[list[str], typer.Argument(metavar="EVENT_ID...")],
+    reason: ReasonOption = "",
+    actor: ActorOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Blank the features that the journal holds of an event, and start a model without them.
+
+    The chain of hashes still proves all other records. Events, queries and dead letters of the
+    same person lie in topics of their own, which expire.
+
+    Example: `stream-al journal redact p-17 --reason "request of the author"`
+    """
+    from stream_al.service.redact import redact_events  # noqa: PLC0415 - imports River
+
+    with opened(config) as (settings, log):
+        found = redact_events(
+            log,
+            settings,
+            tuple(event_ids),
+            actor=actor_or_default(actor),
+            reason=reason or "redacted",
+            clock=SystemClock(),
+        )
+    if as_json:
+        print_json(found)
+        return
+    out.print(
+        f"blanked {found['blanked']:,} records of {len(event_ids)} events in the journal; a model "
+        f"without them is in force from position {found['in_force_from']:,}; "
+        f"{found['snapshots_removed']} snapshots that knew them are gone",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,84 @@
+"""`journal redact`: a person's payload leaves the journal, and the model that learnt it retires.
+
+In this order, so that a second run finishes what a killed one began: first a lineage that never
+learns of these events, then their payloads are blanked, then the snapshots from before are removed.
+Every worker folds to the same model before and after the blanking, for the lineage in force leaves
+these events out.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from stream_al.config import Config
+from stream_al.errors import ConfigurationError
+from stream_al.messages import ModelEntry
+from stream_al.port import Log
+from stream_al.service.activate import activate, lineage_proposal
+from stream_al.service.clock import Clock
+from stream_al.service.snapshotting import snapshot_store
+from stream_al.service.view import journal
+
+
+class Redacted(TypedDict):
+    """What was done: records blanked now, since when the model holds, snapshots removed."""
+
+    blanked: int
+    in_force_from: int
+    snapshots_removed: int
+
+
+def redact_events(
+    log: Log, config: Config, event_ids: tuple[str, ...], *, actor: str, reason: str, clock: Clock
+) -> Redacted:
+    """Blank the features that the journal holds of some events.
+
+    Raises
+    ------
+    ConfigurationError
+        When the journal holds nothing of one of them, no resolver journals the new lineage, or the
+        log can't rewrite.
+    """
+    lineage = _known(log, config, event_ids)
+    if lineage is None or not set(event_ids) <= set(lineage[1].without):
+        proposal = lineage_proposal(
+            config, actor=actor, reason=reason, start="replay", without=event_ids
+        )
+        position = activate(log, config, proposal, clock=clock)
+        if position is None:
+            raise ConfigurationError(
+                "a model without these events was proposed, but no resolver journaled it yet; "
+                "nothing is blanked before: start `stream-al run` and run this command again"
+            )
+    else:
+        position = lineage[0] + 1
+    values = {
+        offset: entry.model_copy(update={"features": None}).to_wire()
+        for offset, entry in journal(log, config)
+        if getattr(entry, "event_id", None) in event_ids
+        and getattr(entry, "features", None) is not None
+    }
+    if values:
+        log.rewrite(config.topic("journal"), 0, values)
+    store = snapshot_store(config)
+    return {
+        "blanked": len(values),
+        "in_force_from": position,
+        "snapshots_removed": 0 if store is None else store.remove_to(position),
+    }
+
+
+def _known(log: Log, config: Config, event_ids: tuple[str, ...]) -> tuple[int, ModelEntry] | None:
+    """Return position and record of the lineage in force, when the journal knows the events."""
+    found, known = None, set()
+    for position, entry in journal(log, config):
+        known.add(getattr(entry, "event_id", None))
+        if isinstance(entry, ModelEntry):
+            found = position, entry
+    for event_id in event_ids:
+        if event_id not in known:
+            raise ConfigurationError(
+                f"EVENT_ID: {event_id!r}: the journal holds nothing of this event; "
+                "`stream-al read journal` shows what it holds"
+            )
+    return found
