@@ -164,6 +164,8 @@ class Scorer:
     def _mark(self, ends: dict[int, int]) -> None:
         """Commit the marks of partitions whose first records came, all in one transaction."""
         due = self._attempts.begin(ends, now_ms=self._clock.now_ms())
+        if not due:
+            return  # what was taken over is idle: nothing of it is in this batch
         with self._owning().transaction() as transaction:
             for partition, (offset, metadata) in due.items():
                 transaction.commit_position(self._events, partition, Position(offset, metadata))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import bench_audit, bench_core, bench_journal
+from tests.benchmarks import bench_audit, bench_core, bench_journal, bench_snapshots
 
-ROWS = bench_core.ROWS | bench_audit.ROWS | bench_journal.ROWS
+ROWS = bench_core.ROWS | bench_audit.ROWS | bench_journal.ROWS | bench_snapshots.ROWS
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ PAIRED_FROM = 0.7 * LIVES
 """From this life on the next worker starts before the one before it is killed."""
 FULL_DISKS = (LIVES // 5, LIVES // 2)
 MOVED_CLOCKS_MS = {LIVES // 4: 3_600_000, LIVES // 3: -3_600_000}
-EVENTS = 700 * LIVES
+EVENTS = 1_500 * LIVES
 RATE = 450
 SHARE = 0.1
 SLACK = 1.1

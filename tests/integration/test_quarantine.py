@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from random import Random
 
+from stream_al.port import Outgoing
 from tests.integration.conftest import Deployment, native
 
 DEADLY = '''
@@ -103,3 +106,31 @@ def test_nothing_is_set_aside_by_deaths_on_the_way_up(deployment: Deployment) ->
 
     assert deployment.messages("dead_letters") == []
     assert sum(deployment.ends("events")) == len(deployment.messages("predictions"))
+
+
+KILLS = 60
+BACKLOG = 60_000
+CHUNK = 1_000
+
+
+def test_kills_from_outside_set_nothing_aside(deployment: Deployment) -> None:
+    """SIGKILLs at random moments of hard work, many of them before the first commit of a life."""
+    deployment.configure()
+    lines = [Outgoing(json.dumps(native(n)).encode()) for n in range(BACKLOG)]
+    for start in range(0, BACKLOG, CHUNK):
+        deployment.log.append("t.events", lines[start : start + CHUNK])
+    rng = Random(4)
+    cautious = 0
+    for _ in range(KILLS):
+        process = deployment.start("run")
+        process.wait_for("partition_assigned")
+        time.sleep(rng.choice((0.005, 0.02, 0.1)) * rng.random())
+        process.kill()
+        cautious += "careful" in process.err
+
+    deployment.done("run", "--until-idle")
+
+    assert cautious > 0, "no kill was early enough to make a partition careful; draw earlier ones"
+    assert deployment.messages("dead_letters") == []
+    assert set(_times(deployment).values()) == {1}
+    assert len(deployment.messages("predictions")) == BACKLOG

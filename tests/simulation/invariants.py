@@ -15,6 +15,7 @@ from typing import Any
 
 from stream_al.config import Config
 from stream_al.engine import Engine, EventReader
+from stream_al.errors import Gone
 from stream_al.gate.packing import unpack_state
 from stream_al.messages import (
     CHAIN_START,
@@ -43,7 +44,12 @@ class Tail:
 
     def news(self, *, below: int | None = None) -> list[Record]:
         """Return new records, of offsets under `below`."""
-        found = self._log.read(self._topic, self._partition, self.position, limit=READ_MAX)
+        place = (self._topic, self._partition)
+        try:
+            found = self._log.read(*place, self.position, limit=READ_MAX)
+        except Gone:  # retention may drop offsets that no record had; a record would be missed
+            self.position = self._log.begin(*place)
+            found = self._log.read(*place, self.position, limit=READ_MAX)
         if below is not None:
             found = [record for record in found if record.offset < below]
         if found:

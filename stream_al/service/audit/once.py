@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from pydantic_core import from_json
+
 from stream_al.port import Record
 from stream_al.service.audit.reading import Reader, decoded
 from stream_al.service.audit.report import Findings, Place
 
+_new = tuple.__new__  # twice as fast as calling the class, once for every event
 END = 1 << 62
 """The source of the output after the last."""
 
@@ -44,12 +47,12 @@ def outputs(
     """
     partition, last = reader.partition, -1
     for record in reader:
-        body = decoded(record.value)
         try:
-            source = body["source"]  # type: ignore[index]
+            body = from_json(record.value)
+            source = body["source"]
             offset = source["offset"]
             elsewhere = source["partition"] != partition
-            if noted is not None and body is not None:
+            if noted is not None:
                 noted(body, record.offset)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             sentence = f"it can't be read as a {what} ({error!r})"
@@ -62,7 +65,7 @@ def outputs(
             findings.add(invariant, "double", _place(reader, record), sentence)
             continue
         last = offset
-        yield Output(offset, record.offset, body or {})
+        yield _new(Output, (offset, record.offset, body))
 
 
 def letters(reader: Reader, findings: Findings, invariant: str, topic: str) -> Iterator[Output]:
@@ -134,6 +137,7 @@ class ExactlyOnce:
         """
         nothing = Output(END, -1, {})
         answer, letter = next(found, nothing), next(dead, nothing)
+        count = 0
         for record in self._inputs:
             offset = record.offset
             while answer.source < offset:
@@ -157,7 +161,8 @@ class ExactlyOnce:
             else:
                 self._missing(record)
                 missing()
-            self._findings.checked[self._inputs.topic] += 1
+            count += 1
+        self._findings.checked[self._inputs.topic] += count
         while answer.source < END:
             self._beyond(self._answers, answer, self._what)
             matched(None, answer)

@@ -47,6 +47,8 @@ class PartitionCheck:
         `model_version` of the last prediction; it never decreases.
     _sent
         Query records of events below the committed position.
+    _count
+        Predictions met.
     _met_prediction, _met_query
         Whether one was met: what is missing before the first may have been dropped.
     """
@@ -73,7 +75,7 @@ class PartitionCheck:
         self._rules: Rules | None = None
         self._rules_until = -1
         self._version = first_version
-        self._sent = 0
+        self._sent = self._count = 0
         self._met_prediction = self._met_query = False
         path = config.events.event_id or "event_id"
         self._id_path = path.split(".")
@@ -98,6 +100,7 @@ class PartitionCheck:
         # An event without its prediction leaves a hole in the sums: they begin anew behind it.
         letters_found = letters(dead, self._findings, "I1", events.topic)
         once.run(found, letters_found, self._matched, missing=self._spend.restart)
+        self._findings.checked["predictions"] += self._count
         while self._query.source < END:
             self._unasked()
         self._check_gate()
@@ -112,7 +115,7 @@ class PartitionCheck:
             problem = ("I1", "unreadable", f"a field is missing or has another type ({error!r})")
         if problem is not None:
             self._report(output, *problem)
-        self._findings.checked["predictions"] += 1
+        self._count += 1
         while self._query.source < output.source:
             self._unasked()
         if self._query.source == output.source:
@@ -143,15 +146,11 @@ class PartitionCheck:
             return problem
         probabilities = body["probabilities"]
         if probabilities:
-            label = body["label"]
-            top = probabilities.get(label, -1.0)
-            total = 0.0
-            for share in probabilities.values():
-                total += share
-                if share > top:
-                    return ("I1", "label", f"its label {label!r} is not the most probable class")
-            if not -SUM_TOLERANCE < total - 1.0 < SUM_TOLERANCE:
-                return ("I1", "probabilities", f"its probabilities sum to {total!r}, not to 1")
+            label, shares = body["label"], probabilities.values()
+            if probabilities.get(label) != max(shares):
+                return ("I1", "label", f"its label {label!r} is not the most probable class")
+            if not -SUM_TOLERANCE < sum(shares) - 1.0 < SUM_TOLERANCE:
+                return ("I1", "probabilities", f"its probabilities sum to {sum(shares)!r}, not 1")
         elif body["label"] is not None:
             return ("I1", "label", "it has a label but no probabilities")
         if event is not None and not self._names(event, body["event_id"]):
@@ -182,28 +181,36 @@ class PartitionCheck:
 
     def _decided(self, body: dict[str, Any], version: int) -> tuple[str, str, str] | None:
         """Check what the gate did; after a wrong number the sums begin anew behind it."""
-        propensity, queried = body["propensity"], body["queried"]
-        asked = queried or body.get("would_query") is True
+        propensity, rate, queried = body["propensity"], body["rate"], body["queried"]
         units = propensity * UNIT
-        problem = None
-        if not 0 <= units <= UNIT or units != int(units):
-            problem = ("range", f"its propensity {propensity!r} is none that the gate can give")
-        elif asked != (body["reason"] is not None) or (asked and body["reason"] not in REASONS):
-            problem = ("reason", f"its reason is {body['reason']!r}, asked: {asked}")
-        elif asked and not units:
-            problem = ("asked", "it was asked about, with a propensity of 0")
+        if version >= self._rules_until or (self._rules and version < self._rules.since):
+            self._rules = None
+        if self._rules is None and self._rulebook is not None:
+            self._rules, self._rules_until = self._rulebook.at(version)
+        rules = self._rules
+        if (
+            rules is not None
+            and not queried
+            and rate == rules.rate
+            and body["mode"] == rules.mode == "normal"
+            and body["reason"] is None
+            and 0 < units <= UNIT
+            and units == int(units)
+            and rate
+        ):  # as nearly all are; what follows comes to the same
+            if rules.limited:
+                return self._spent(rules, int(units), rate, asked=False)
+            share = rules.share_units
+            broken = self._spend.add(int(units), share, share, asked=False, burst=rules.burst)
+            return None if broken is None else (broken[0], "spend", broken[1])
+        asked = queried or body.get("would_query") is True
+        problem = _impossible(body, units, asked=asked)
+        if problem is None and rules is not None:
+            problem = _against(rules, body, asked=asked)
         if problem is not None:
             self._spend.restart()
-            return ("propensity", *problem)
-        if self._rulebook is None:
-            return None
-        if version >= self._rules_until or self._rules is None or version < self._rules.since:
-            self._rules, self._rules_until = self._rulebook.at(version)
-        contradiction = _against(self._rules, body, asked=asked)
-        if contradiction is not None:
-            self._spend.restart()
-            return contradiction
-        return self._spent(self._rules, int(units), body["rate"], asked=asked)
+            return problem
+        return None if rules is None else self._spent(rules, int(units), rate, asked=asked)
 
     def _spent(
         self, rules: Rules, units: int, rate: float, *, asked: bool
@@ -297,6 +304,19 @@ class PartitionCheck:
             )
             self._findings.add("I6", "gate", place, sentence)
         self._findings.checked["gate states"] += 1
+
+
+def _impossible(body: dict[str, Any], units: float, *, asked: bool) -> tuple[str, str, str] | None:
+    """Return what no gate does under any settings."""
+    reason = body["reason"]
+    sentence = None
+    if not 0 <= units <= UNIT or units != int(units):
+        kind, sentence = "range", f"its propensity {body['propensity']!r} is none of a gate's"
+    elif asked != (reason is not None) or (asked and reason not in REASONS):
+        kind, sentence = "reason", f"its reason is {reason!r}, asked: {asked}"
+    elif asked and not units:
+        kind, sentence = "asked", "it was asked about, with a propensity of 0"
+    return None if sentence is None else ("propensity", kind, sentence)
 
 
 def _against(rules: Rules, body: dict[str, Any], *, asked: bool) -> tuple[str, str, str] | None:

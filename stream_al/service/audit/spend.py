@@ -105,13 +105,13 @@ class Spend:
         burst
             The burst in force for this event.
         """
-        if burst != self._burst or self._drained:
-            self._follow(burst, rate_low)
-        if rate_high > self._rate and self._burst > 1:
-            self._carries = True
-        self._rate = rate_low
-        drawn = self._drawn = self._drawn + (UNIT if asked else 0) - propensity
-        queries = self._queries = self._queries + (UNIT if asked else 0) - rate_high
+        if burst != self._burst or burst > 1:
+            self._follow(burst, rate_low, rate_high)
+        if asked:
+            self._drawn += UNIT
+            self._queries += UNIT
+        drawn = self._drawn = self._drawn - propensity
+        queries = self._queries = self._queries - rate_high
         mass = self._mass = self._mass + propensity - rate_high
         spare = self._spare = self._spare + propensity - rate_low
         if drawn < self._drawn_low:
@@ -130,23 +130,29 @@ class Spend:
             if problem is not None:
                 self._begin(from_start=False)
                 return problem
-        if not self._carries:
+        if (
+            queries + margin < self._queries_low
+            or mass + margin < self._mass_low
+            or spare - margin > self._spare_high
+        ) and not self._carries:
             self._queries_low = min(self._queries_low, queries + margin)
             self._mass_low = min(self._mass_low, mass + margin)
             self._spare_high = max(self._spare_high, spare - margin)
         return None
 
-    def _follow(self, burst: int, rate_low: int) -> None:
+    def _follow(self, burst: int, rate_low: int, rate_high: int) -> None:
         """Let a higher burst count at once, a lower one when the open block is surely over."""
-        if burst >= self._burst:
-            if not self._burst and not self._from_start:
-                self._queries_low = self._mass_low = burst * UNIT
-                self._spare_high = -burst * UNIT
-            self._burst, self._drained = burst, 0
-            return
-        self._drained += rate_low
-        if self._drained >= self._burst * UNIT:
-            self._burst, self._drained = burst, 0
+        if self._burst > 1 and rate_high > self._rate:
+            self._carries = True
+        self._rate = rate_low
+        if burst < self._burst:
+            self._drained += rate_low
+            if self._drained < self._burst * UNIT:
+                return
+        elif not self._burst and not self._from_start:
+            self._queries_low = self._mass_low = burst * UNIT
+            self._spare_high = -burst * UNIT
+        self._burst, self._drained = burst, 0
 
     def _problem(self, margin: int) -> tuple[str, str] | None:
         """Return which bound is broken, the budget's first; None when none is."""
