@@ -178,7 +178,7 @@ class Bench:
 def writing_row() -> Row:
     """Measure the scorer's loop beside a writer, which is stopped in every second window.
 
-    More is written than as configured: a snapshot in almost every window, instead of one after 1,000
+    More is written than as configured: a snapshot in nearly every window, not one after 1,000
     records.
     """
     ratios, written = [], 0
