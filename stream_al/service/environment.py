@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 from functools import cache
-from hashlib import blake2b
 from importlib.metadata import version
 
 import numpy as np
@@ -23,6 +22,6 @@ def environment() -> str:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     packages = " ".join(f"{name} {version(name)}" for name in PACKAGES)
     found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
-    simd = blake2b(",".join(sorted(found)).encode(), digest_size=4).hexdigest()
+    machine = f"{platform.machine()} {' '.join(platform.libc_ver())} simd {'+'.join(found)}"
     seed = os.environ.get("PYTHONHASHSEED", "random")
-    return f"{python} {packages} {platform.machine()} simd {simd} hashseed {seed}"
+    return f"{python} {packages} {machine} hashseed {seed}"
