@@ -24,7 +24,7 @@ from stream_al_connectors import open_log
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-# A runner in the background ignores SIGINT, and every process that a test starts would inherit that.
+# A runner in the background ignores SIGINT, and every process of a test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith("STREAM_AL_")
