@@ -48,7 +48,9 @@ sim: $(DEV)
 lock: $(LOCKER)/bin/pip-compile
 	@$(COMPILE) --build-deps-for editable --output-file requirements/base.txt pyproject.toml
 	@$(LOCKER)/bin/python -c 'import tomllib; \
-		print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")' \
+		found = tomllib.load(open("pyproject.toml", "rb")); \
+		extras = found["project"]["optional-dependencies"].values(); \
+		print(*sum(extras, found["dependency-groups"]["dev"]), sep="\n")' \
 		| $(COMPILE) --output-file requirements/dev.txt requirements/base.txt -
 	@sed -i '1i $(LOCK_NOTE)' requirements/base.txt requirements/dev.txt
 

@@ -28,12 +28,32 @@ DAY_MS = 86_400_000
 
 
 class LogSection(Section):
-    """Which log. `durability: full` survives a power cut, `normal` a killed process only."""
+    """Which log.
 
-    connector: Literal["sqlite", "memory"] = "sqlite"
+    Attributes
+    ----------
+    path, durability, retention
+        Of SQLite: its file; `full` survives a power cut, `normal` a killed process only; how long
+        records stay. Kafka's topics keep their own retention.
+    bootstrap_servers
+        Of Kafka: some of its brokers, `host:port`.
+    transport
+        Of Kafka: the client under the loops; `fast` needs the extra of that name.
+    session_timeout
+        Of Kafka: a worker that is silent for so long loses its partitions. Brokers allow 6 s or
+        more; raising it makes a takeover slower, and survives longer pauses.
+    deadline
+        Of Kafka: a call that takes longer ends the process, since nobody knows what became of it.
+    """
+
+    connector: Literal["sqlite", "memory", "kafka"] = "sqlite"
     path: str | None = None
     durability: Literal["full", "normal"] = "full"
     retention: DurationMs = 30 * DAY_MS
+    bootstrap_servers: tuple[str, ...] = ()
+    transport: Literal["kafka-python", "fast"] = "kafka-python"
+    session_timeout: DurationMs = 6_000
+    deadline: DurationMs = 30_000
 
 
 class TopicsSection(Section):

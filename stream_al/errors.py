@@ -7,6 +7,7 @@
     ├── InvalidInput            one record can't be used: dead letter, the stream goes on
     └── InDoubt                 exit 1, the first word of the line is `kind`
         ├── Fenced              another owner took over
+        │   └── Rewound         of one transaction: the member goes on from what is committed
         ├── Gone                data that we need is not there any more
         ├── Ambiguous           a step whose result is unknown
         └── Diverged            the same journal gave another model here
@@ -49,6 +50,14 @@ class Fenced(InDoubt):
     """Another owner took over; what we did since then must not count."""
 
     kind = "fenced"
+
+
+class Rewound(Fenced):
+    """A transaction that did not count, since the membership moved while it was made.
+
+    The member itself goes on: its next `poll` takes every partition away and gives those that it
+    owns again, so a loop loads them from what is committed. Who can't go on so stops as fenced.
+    """
 
 
 class Gone(InDoubt):

@@ -11,6 +11,8 @@ pinned here are held by one contract suite, `tests/contracts/test_log.py`:
   records of a newly assigned partition flow only after `seek`.
 * A transaction belongs to one member: it is refused with `Fenced` when the member lost what it
   commits for. After any exception inside it nothing of it is visible.
+* `Rewound` is a `Fenced` of one transaction only: the next `poll` takes everything away and gives
+  what is still owned again, and the loop goes on from what is committed.
 * The members of a group on the journal's only partition elect its owner in this way; the owner may
   commit positions of partitions of other topics in the name of that ownership.
 """
@@ -22,7 +24,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-METADATA_CHARACTERS_MAX = 4096
+METADATA_BYTES_MAX = 4096
+"""Of UTF-8: what a broker keeps with a position unless it is told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +105,17 @@ class Member(Protocol):
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on."""
 
+    def lag(self) -> dict[int, int]:
+        """Return partition → how far its end is from what was polled; 0 with no record between."""
+
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit on a clean exit, abort on an exception.
 
         Raises
         ------
         Fenced
-            At the exit, when this member does not own what it commits for any more.
+            At the exit, when this member does not own what it commits for any more; `Rewound` when
+            only this transaction does not count.
         """
 
     def leave(self) -> None:
@@ -127,8 +134,17 @@ class Log(Protocol):
     def end(self, topic: str, partition: int) -> int:
         """Return the offset after the last committed record."""
 
-    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
-        """Return up to `limit` committed records from `offset` on."""
+    def ends(self, topic: str) -> list[int]:
+        """Return `end` of every partition in their order, at the price of one."""
+
+    def read(
+        self, topic: str, partition: int, offset: int, *, limit: int, wait: bool = True
+    ) -> list[Record]:
+        """Return up to `limit` committed records from `offset` on.
+
+        Nothing means that there is nothing; without `wait`, that nothing has come here yet: for
+        loops that look again and again, since a network takes its time.
+        """
 
     def position_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """Return the offset of the first record not older than `timestamp_ms`, or the end."""
@@ -137,7 +153,11 @@ class Log(Protocol):
         """Return what `group` committed for a partition."""
 
     def append(self, topic: str, records: Sequence[Outgoing]) -> list[tuple[int, int]]:
-        """Append all records in one atomic step; return (partition, offset) of each."""
+        """Append all records; return (partition, offset) of each.
+
+        In one atomic step where the log is on this machine. Over a network a failure may leave a
+        part of them, and is `Ambiguous`; without one each is there once.
+        """
 
     def join(self, group: str, topic: str, *, name: str) -> Member:
         """Become a member of `group` for the partitions of `topic`."""

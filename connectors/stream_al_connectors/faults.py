@@ -133,6 +133,7 @@ class FaultyLog:
         self.partition_count = inner.partition_count
         self.begin = inner.begin
         self.end = inner.end
+        self.ends = inner.ends
         self.read = inner.read
         self.position_at = inner.position_at
 
@@ -178,6 +179,7 @@ class FaultyMember:
         self._name = name
         self._topic = topic
         self.seek = inner.seek
+        self.lag = inner.lag
 
     @property
     def owned(self) -> Sequence[int]:

@@ -84,6 +84,9 @@ class Seat(Protocol):
     def read(self, partition: int, offset: int, limit: int) -> list[Record]:
         """Return up to `limit` committed records from `offset` on."""
 
+    def end(self, partition: int) -> int:
+        """Return the offset after the last committed record."""
+
     def check(self, topic: str, partition: int) -> None:
         """Raise ConfigurationError when there is no such partition."""
 
@@ -168,6 +171,15 @@ class GroupMember:
         if partition not in self._epochs:
             raise Fenced(self._not_owned(partition))
         self._offsets[partition] = offset
+
+    def lag(self) -> dict[int, int]:
+        """Return partition → how far its end is from what was polled; 0 with no record between."""
+        return {
+            partition: self._seat.end(partition) - offset
+            if self._seat.read(partition, offset, 1)
+            else 0
+            for partition, offset in self._offsets.items()
+        }
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit on a clean exit, abort on an exception; see `stream_al.port.Member`."""

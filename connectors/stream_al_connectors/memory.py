@@ -52,8 +52,15 @@ class MemoryLog:
         with self._state.changed:
             return self._state.stream(topic, partition).end
 
-    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
-        """Return up to `limit` committed records from `offset` on."""
+    def ends(self, topic: str) -> list[int]:
+        """Return `end` of every partition in their order."""
+        return [self.end(topic, partition) for partition in range(self.partition_count(topic))]
+
+    def read(
+        self, topic: str, partition: int, offset: int, *, limit: int, wait: bool = True
+    ) -> list[Record]:
+        """Return up to `limit` committed records from `offset` on; they are here at once."""
+        del wait
         with self._state.changed:
             return self._state.read(topic, partition, offset, limit)
 
@@ -187,6 +194,10 @@ class _MemorySeat:
     def read(self, partition: int, offset: int, limit: int) -> list[Record]:
         with self._state.changed:
             return self._state.read(self._topic, partition, offset, limit)
+
+    def end(self, partition: int) -> int:
+        with self._state.changed:
+            return self._state.stream(self._topic, partition).end
 
     def check(self, topic: str, partition: int) -> None:
         self._state.stream(topic, partition)

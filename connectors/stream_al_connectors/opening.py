@@ -31,14 +31,16 @@ def topics_of(config: Config) -> dict[str, int]:
 
 
 def log_path(config: Config) -> str:
-    """Return the file of the embedded log.
+    """Return the file of the embedded log; on Kafka only what local files are named after.
 
     Examples
     --------
     >>> log_path(Config(app="spam"))
     'spam.db'
     """
-    return config.log.path or f"{config.app}.db"
+    return config.log.path or (
+        config.app if config.log.connector == "kafka" else f"{config.app}.db"
+    )
 
 
 def open_log(
@@ -67,5 +69,9 @@ def open_log(
             )
         case "memory":
             return MemoryLog(topics=topics, clock=clock)
+        case "kafka":
+            from stream_al_connectors.kafka import KafkaLog  # noqa: PLC0415 - half a second to import
+
+            return KafkaLog(config, clock=clock)
         case _ as never:
             assert_never(never)

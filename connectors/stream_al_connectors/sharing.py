@@ -11,7 +11,7 @@ from itertools import count
 from zlib import crc32
 
 from stream_al.errors import ConfigurationError
-from stream_al.port import METADATA_CHARACTERS_MAX, Outgoing, Position
+from stream_al.port import METADATA_BYTES_MAX, Outgoing, Position
 
 READ_BYTES_MAX = 16 * 1024 * 1024
 """One read returns no more than this many bytes of values, and always one record at least."""
@@ -85,17 +85,17 @@ def checked_position(position: Position) -> Position:
     Raises
     ------
     ConfigurationError
-        When its metadata is longer than `METADATA_CHARACTERS_MAX` or its offset negative.
+        When its metadata is longer than `METADATA_BYTES_MAX` or its offset negative.
 
     Examples
     --------
     >>> checked_position(Position(3, "state"))
     Position(offset=3, metadata='state')
     """
-    length = len(position.metadata)
-    if length > METADATA_CHARACTERS_MAX:
+    length = len(position.metadata.encode())
+    if length > METADATA_BYTES_MAX:
         raise ConfigurationError(
-            f"metadata: {length} characters are more than the {METADATA_CHARACTERS_MAX} "
+            f"metadata: {length} bytes are more than the {METADATA_BYTES_MAX} "
             "that a position carries; keep less state beside it"
         )
     if position.offset < 0:

@@ -95,19 +95,23 @@ class SqliteLog:
 
     def end(self, topic: str, partition: int) -> int:
         """Return the offset after the last committed record."""
-        with self._file.connection() as connection:
-            return sqlite_records.bounds(
-                connection, self._store.stream(connection, topic, partition)
-            )[1]
+        return self._store.end(topic, partition)
 
-    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> list[Record]:
-        """Return up to `limit` committed records from `offset` on.
+    def ends(self, topic: str) -> list[int]:
+        """Return `end` of every partition in their order."""
+        return [self.end(topic, partition) for partition in range(self.partition_count(topic))]
+
+    def read(
+        self, topic: str, partition: int, offset: int, *, limit: int, wait: bool = True
+    ) -> list[Record]:
+        """Return up to `limit` committed records from `offset` on; they are here at once.
 
         Raises
         ------
         Gone
             When the records at `offset` were dropped.
         """
+        del wait
         return self._store.read(topic, partition, offset, limit)
 
     def position_at(self, topic: str, partition: int, timestamp_ms: int) -> int:

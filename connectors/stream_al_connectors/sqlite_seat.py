@@ -91,6 +91,10 @@ class SqliteSeat:
         """Return up to `limit` committed records from `offset` on."""
         return self._store.read(self._topic, partition, offset, limit)
 
+    def end(self, partition: int) -> int:
+        """Return the offset after the last committed record."""
+        return self._store.end(self._topic, partition)
+
     def check(self, topic: str, partition: int) -> None:
         """Raise ConfigurationError when there is no such partition."""
         self._store.check(topic, partition)

@@ -48,6 +48,11 @@ class SqliteStore:
         with self.file.connection() as connection:
             return sqlite_records.topics(connection).get(topic, 0)
 
+    def end(self, topic: str, partition: int) -> int:
+        """Return the offset after the last committed record."""
+        with self.file.connection() as connection:
+            return sqlite_records.bounds(connection, self.stream(connection, topic, partition))[1]
+
     def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
         """Return up to `limit` committed records from `offset` on."""
         with self.file.connection() as connection:

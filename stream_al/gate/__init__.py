@@ -6,7 +6,7 @@ position. One `Gate` for each events partition, one `Allowance` for each change 
 
 from stream_al.gate.allowance import UNIT, Allowance
 from stream_al.gate.gate import REMEMBERED_MAX, Choice, Gate, threshold, threshold_key
-from stream_al.gate.packing import PACKED_CHARACTERS_MAX
+from stream_al.gate.packing import PACKED_CHARACTERS_MAX, unpack_state
 from stream_al.gate.uncertainty import (
     Measure,
     entropy,
@@ -33,4 +33,5 @@ __all__ = [
     "threshold",
     "threshold_key",
     "uncertainty_measure",
+    "unpack_state",
 ]

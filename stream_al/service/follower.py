@@ -116,13 +116,16 @@ class Follower:
         """Whether the journal is folded to its present end."""
         return read_to_end(self._log, self._journal, 0, self.engine.version)
 
-    def follow(self) -> bool:
-        """Fold the journal's news, about `SLICE_S` of them; return whether there were any."""
+    def follow(self, *, wait: bool = False) -> bool:
+        """Fold the journal's news, about `SLICE_S` of them; return whether there were any.
+
+        With `wait`, what the log has counts, else what has come here.
+        """
         deadline = self._clock.monotonic_s() + SLICE_S
         folded = False
         more = True
         while more and self._clock.monotonic_s() <= deadline:
-            more = self._fold_some(deadline)
+            more = self._fold_some(deadline, wait=wait)
             folded = folded or more
         if not self._reached_end and self.at_end:
             # Lineages on the way to the end are history; the one in force there is not.
@@ -133,18 +136,20 @@ class Follower:
     def follow_to(self, position: int) -> bool:
         """Fold to `position`, however long it takes; False when the journal ends before."""
         while self.engine.version < position:
-            if not self._fold_some(until=position):
+            if not self._fold_some(until=position, wait=True):
                 return False
         return True
 
     # ------------------------------------------------------------------ folding
 
-    def _fold_some(self, deadline: float | None = None, until: int | None = None) -> bool:
+    def _fold_some(
+        self, deadline: float | None = None, until: int | None = None, *, wait: bool
+    ) -> bool:
         """Fold up to `READ_RECORDS_MAX` records; return whether there was anything to fold."""
         if self._refold is not None:
             return self._fold_again(self._refold, deadline)
         before = self.engine.version
-        for record in self._log.read(self._journal, 0, before, limit=READ_RECORDS_MAX):
+        for record in self._log.read(self._journal, 0, before, limit=READ_RECORDS_MAX, wait=wait):
             if until is not None and record.offset >= until:
                 break
             entry = read_journal_record(record.value)

@@ -26,8 +26,13 @@ def next_offset(log: Log, group: str, topic: str, partition: int) -> int:
 
 def read_to_end(log: Log, topic: str, partition: int, position: int) -> bool:
     """Whether no record is left from `position` on; the last offsets may be empty."""
-    at_end = position >= log.end(topic, partition)
-    return at_end or not log.read(topic, partition, position, limit=1)
+    return lag(log, topic, partition, position) == 0
+
+
+def lag(log: Log, topic: str, partition: int, position: int) -> int:
+    """Return how many offsets are left from `position` on; 0 when no record is among them."""
+    left = log.end(topic, partition) - position
+    return left if left > 0 and log.read(topic, partition, position, limit=1) else 0
 
 
 def check_lineage(lineage: ModelEntry | None, config: Config) -> None:

@@ -32,7 +32,8 @@ def begin_queries(resolver: Resolver, log: Log, config: Config) -> None:
     """
     topic, group = config.topic("queries"), resolver_group(config)
     for partition in range(log.partition_count(topic)):
-        resolver.begin_queries(partition, next_offset(log, group, topic, partition))
+        oldest = next_offset(log, group, topic, partition)
+        resolver.begin_queries(partition, max(oldest, log.begin(topic, partition)))
 
 
 def fold_journal(log: Log, config: Config) -> Resolver:

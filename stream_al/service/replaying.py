@@ -79,10 +79,8 @@ def fold(
     end = log.end(config.topic("journal"), 0)
     if verify:
         found.reproduction = _reproduce_all(log, config, follower, progress)
-    while engine.version < end:
-        follower.follow()
-        progress(engine.version, end)
-    follower.follow()
+    while follower.follow(wait=True):
+        progress(min(engine.version, end), end)
     return found
 
 

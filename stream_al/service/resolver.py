@@ -22,7 +22,7 @@ from typing import Any
 
 from stream_al.config import Config
 from stream_al.engine import parse
-from stream_al.errors import InvalidInput
+from stream_al.errors import InvalidInput, Rewound
 from stream_al.labels import Resolver
 from stream_al.messages import (
     ControlProposal,
@@ -44,6 +44,7 @@ from stream_al.service.environment import environment
 from stream_al.service.follower import Digest
 from stream_al.service.groups import (
     check_lineage,
+    lag,
     next_offset,
     read_to_end,
     resolver_group,
@@ -148,7 +149,11 @@ class ResolverLoop:
             return True
         if not self._any_lineage:
             check_lineage(resolver.lineage, self._config)
-        return self._decide(resolver) or bool(batch.records) or bool(batch.assigned)
+        try:
+            return self._decide(resolver) or bool(batch.records) or bool(batch.assigned)
+        except Rewound as why:
+            log_line("rewound", topic=self._journal, why=str(why))
+            return True  # the next poll gives the journal again, and we take over once more
 
     def caught_up(self) -> bool:
         """Whether labels, controls and statistics are read to their present ends, by any owner."""
@@ -162,7 +167,7 @@ class ResolverLoop:
         """Return (topic, partition) → records not taken yet; nothing while standing by."""
         if self._resolver is None:
             return {}
-        return {place: self._log.end(*place) - next_ for place, next_ in self._positions.items()}
+        return {place: lag(self._log, *place, next_) for place, next_ in self._positions.items()}
 
     def leave(self) -> None:
         """Give the journal back."""
@@ -197,7 +202,7 @@ class ResolverLoop:
         step = _Step()
         step.journal += resolver.start(now_ms=now_ms)
         taken = list(self._read_inputs())
-        complete, repeated = self._read_queries(resolver, now_ms)
+        complete, repeated = self._read_queries(resolver, now_ms, to_end=bool(taken))
         step.journal += repeated
         for topic, record in taken if complete else ():
             if not self._handle(resolver, topic, record, step, now_ms):
@@ -235,28 +240,35 @@ class ResolverLoop:
         for topic, limit in self._inputs:
             for partition in range(self._log.partition_count(topic)):
                 position = self._positions[topic, partition]
-                for record in self._log.read(topic, partition, position, limit=limit):
+                records = self._log.read(topic, partition, position, limit=limit, wait=False)
+                for record in records:
                     yield topic, record
 
-    def _read_queries(self, resolver: Resolver, now_ms: int) -> tuple[bool, list[JournalRecord]]:
-        """Add new queries, a bounded number a step; say whether all that there are were read."""
+    def _read_queries(
+        self, resolver: Resolver, now_ms: int, *, to_end: bool
+    ) -> tuple[bool, list[JournalRecord]]:
+        """Add new queries, a bounded number a step; say whether all that there are were read.
+
+        Only inputs make it matter what there is: without any, what has come here is enough.
+        """
         repeated: list[JournalRecord] = []
         complete = True
+        ends = self._log.ends(self._queries) if to_end else ()
         for partition in range(self._log.partition_count(self._queries)):
-            end = self._log.end(self._queries, partition)
-            start = max(
-                resolver.queries_end.get(partition, 0), self._log.begin(self._queries, partition)
-            )
+            start = resolver.queries_end.get(partition, 0)
+            found: list[Record] = []
             for _ in range(QUERY_READS_MAX):
-                if start >= end:
+                if to_end and start >= ends[partition]:
                     break
-                found = self._log.read(self._queries, partition, start, limit=READ_RECORDS_MAX)
+                found = self._log.read(
+                    self._queries, partition, start, limit=READ_RECORDS_MAX, wait=to_end
+                )
+                if not found:  # the last offsets may be empty
+                    break
                 for record in found:
                     repeated += add_query(resolver, record, now_ms=now_ms)
                     start = record.offset + 1
-                if not found:  # the last offsets may be empty
-                    start = end
-            complete = complete and start >= end
+            complete = complete and (not found or (to_end and start >= ends[partition]))
         return complete, repeated
 
     def _oldest_pending(self, resolver: Resolver) -> dict[tuple[str, int], int]:

@@ -22,7 +22,7 @@ from operator import attrgetter
 
 from stream_al.config import Config
 from stream_al.engine import EventReader
-from stream_al.errors import Gone, InvalidInput
+from stream_al.errors import Gone, InvalidInput, Rewound
 from stream_al.messages import Source
 from stream_al.port import Log, Member, Position, Record, Transaction
 from stream_al.service.attempts import Attempts, Mark, write
@@ -30,7 +30,12 @@ from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
 from stream_al.service.dead import dead_letter, quarantined
 from stream_al.service.follower import Follower
-from stream_al.service.groups import next_offset, read_to_end, resolver_group, scorer_group
+from stream_al.service.groups import (
+    next_offset,
+    read_to_end,
+    resolver_group,
+    scorer_group,
+)
 from stream_al.service.logs import log as log_line
 
 BATCH_RECORDS_MAX = 500
@@ -93,28 +98,30 @@ class Scorer:
         for partition in batch.revoked:
             self.engine.drop_partition(partition)
             self._attempts.drop(partition)
-        for partition in batch.assigned:
-            self._take_over(partition)
-        if batch.records:
-            self._score(list(batch.records))
+        try:
+            for partition in batch.assigned:
+                self._take_over(partition)
+            if batch.records:
+                self._score(list(batch.records))
+        except Rewound as why:
+            log_line("rewound", topic=self._events, why=str(why))
         return folded or bool(batch.records) or bool(batch.assigned)
 
     def lag(self) -> dict[int, int]:
         """Return how many records each owned partition has that are not scored yet."""
-        return {
-            partition: self._log.end(self._events, partition) - self._done(partition)
-            for partition in self.owned
-        }
-
-    def _done(self, partition: int) -> int:
-        return next_offset(self._log, scorer_group(self._config), self._events, partition)
+        return {} if self._member is None else self._member.lag()
 
     def caught_up(self) -> bool:
         """Whether the journal and every owned partition are read to their present ends."""
         if not self._follower.at_end:
             return False
         return all(
-            read_to_end(self._log, self._events, partition, self._done(partition))
+            read_to_end(
+                self._log,
+                self._events,
+                partition,
+                next_offset(self._log, scorer_group(self._config), self._events, partition),
+            )
             for partition in range(self._log.partition_count(self._events))
         )
 

@@ -62,6 +62,11 @@ def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:
         return _long_enough(given.encode(), SECRET_VARIABLE)
     own = config.gate.secret_file
     path = Path(own) if own else beside.with_name(beside.name + ".secret")
+    if own is None and config.log.connector == "kafka":
+        raise ConfigurationError(
+            "gate.secret_file is not set: every worker on Kafka needs the same secret; name a "
+            f"file with at least {SECRET_BYTES_MIN} random characters, or set {SECRET_VARIABLE}"
+        )
     if own is None and create and not path.exists():
         _write_secret(path)
     try:

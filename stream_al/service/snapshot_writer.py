@@ -117,7 +117,7 @@ class SnapshotWriter:
         """Let both folds reach the journal's end of now; False when told to leave before."""
         end = self._log.end(self._config.topic("journal"), 0)
         while self._engine.version < end and not self._stop():
-            if not self._follower.follow():
+            if not self._follower.follow(wait=True):
                 break
         check_lineage(self._engine.lineage, self._config)
         resolver, position = self._resolver, self._engine.version

@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_al.config import Config
+from stream_al.gate import unpack_state
 from stream_al.labels import EVIDENCE_MIN, AnnotatorView, Resolver
 from stream_al.messages import initial_patch
-from stream_al.port import Log, Owner
+from stream_al.port import Log, Owner, Position
 from stream_al.quality import LABELS_MIN, wilson_at_effective_size
-from stream_al.service.groups import next_offset, resolver_group, scorer_group
+from stream_al.service.attempts import parse
+from stream_al.service.groups import lag, next_offset, resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import differences, journal_view, sentences
 
@@ -29,7 +31,7 @@ def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
     resolver = rebuild(log, config, now_ms=now_ms)
     partitions = _partitions(log, config, now_ms)
     events = sum(row["position"] - row["begin"] for row in partitions)
-    asked = sum(log.end(config.topic("queries"), row["partition"]) for row in partitions)
+    asked = sum(row["queries"] for row in partitions)
     scored = sum(row["position"] for row in partitions)
     oldest = [resolver.oldest_pending(row["partition"]) for row in partitions]
     latencies = sorted(view.latencies_ms)
@@ -85,18 +87,30 @@ def _partitions(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
     topic, group = config.topic("events"), scorer_group(config)
     rows = []
     for owner in log.owners(group, topic):
-        begin, end = log.begin(topic, owner.partition), log.end(topic, owner.partition)
-        position = next_offset(log, group, topic, owner.partition)
-        row = {"begin": begin, "position": position, "end": end}
-        rows.append(_owner(owner, now_ms, lag=end - position) | row)
+        partition = owner.partition
+        begin, done = log.begin(topic, partition), log.committed(group, topic, partition)
+        position = done.offset if done else begin
+        row = {
+            "begin": begin,
+            "position": position,
+            "end": log.end(topic, partition),
+            "queries": _sent(partition, done),
+        }
+        rows.append(_owner(owner, now_ms, lag=lag(log, topic, partition, position)) | row)
     return rows
+
+
+def _sent(partition: int, done: Position | None) -> int:
+    """Return how many queries a partition's gate has sent, by the state beside its position."""
+    packed = parse(done.metadata)[0] if done else ""
+    return unpack_state(partition, packed).sent if packed else 0
 
 
 def _resolver_rows(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
     """Return the journal's owner; its lag is what waits to be decided."""
     owners = log.owners(resolver_group(config), config.topic("journal"))
-    lag = sum(_lag(log, config, name) for name in ("labels", "controls", "statistics"))
-    return [_owner(owner, now_ms, lag=lag) for owner in owners]
+    waiting = sum(_lag(log, config, name) for name in ("labels", "controls", "statistics"))
+    return [_owner(owner, now_ms, lag=waiting) for owner in owners]
 
 
 def _owner(owner: Owner, now_ms: int, *, lag: int) -> dict[str, Any]:
@@ -117,10 +131,10 @@ def _owner(owner: Owner, now_ms: int, *, lag: int) -> dict[str, Any]:
 
 def _lag(log: Log, config: Config, name: str) -> int:
     topic, group = config.topic(name), resolver_group(config)
-    lag = 0
-    for partition in range(log.partition_count(topic)):
-        lag += log.end(topic, partition) - next_offset(log, group, topic, partition)
-    return lag
+    return sum(
+        lag(log, topic, partition, next_offset(log, group, topic, partition))
+        for partition in range(log.partition_count(topic))
+    )
 
 
 def render_status(found: dict[str, Any], console: Console) -> None:

@@ -14,6 +14,7 @@ from stream_al.port import Log
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
 from stream_al.service.follower import Comparison, Follower, stop_when_diverged
+from stream_al.service.groups import lag
 from stream_al.service.http import Health, Server
 from stream_al.service.logs import log as log_line
 from stream_al.service.metrics import View, WorkerCollector
@@ -143,7 +144,7 @@ class Worker:
         version = engine.version if engine else resolver.position if resolver else 0
         return View(
             model_version=version,
-            journal_lag=log.end(config.topic("journal"), 0) - version if known else 0,
+            journal_lag=lag(log, config.topic("journal"), 0, version) if known else 0,
             lag=self._lag(),
             budget_share=known.settings.gate.budget.share if known else 0.0,
             budget_remaining=_credit(engine) if engine else None,

@@ -9,9 +9,21 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.benchmarks import bench_audit, bench_core, bench_journal, bench_snapshots
+from tests.benchmarks import (
+    bench_audit,
+    bench_core,
+    bench_journal,
+    bench_snapshots,
+    bench_what_if,
+)
 
-ROWS = bench_core.ROWS | bench_audit.ROWS | bench_journal.ROWS | bench_snapshots.ROWS
+ROWS = (
+    bench_core.ROWS
+    | bench_audit.ROWS
+    | bench_journal.ROWS
+    | bench_snapshots.ROWS
+    | bench_what_if.ROWS
+)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stream_al.errors import ConfigurationError, Fenced, Gone
-from stream_al.port import METADATA_CHARACTERS_MAX, Log, Member, Outgoing, Position
+from stream_al.port import METADATA_BYTES_MAX, Log, Member, Outgoing, Position
 from stream_al_connectors import MemoryLog, SqliteLog
 
 TOPICS = {"events": 4, "queries": 4, "labels": 2, "journal": 1}
@@ -165,7 +165,7 @@ def test_nothing_is_visible_before_the_commit(log: Log) -> None:
 def test_the_last_position_of_a_transaction_counts(log: Log) -> None:
     """A position may be said twice; metadata comes back to the letter."""
     member = owner_of(log, "events")
-    text = "ä\N{GRINNING FACE}" + "x" * (METADATA_CHARACTERS_MAX - 2)
+    text = "ä\N{GRINNING FACE}" + "x" * (METADATA_BYTES_MAX - 6)
     with member.transaction() as transaction:
         transaction.commit_position("events", 0, Position(1))
         transaction.commit_position("events", 0, Position(2, text))
@@ -174,9 +174,9 @@ def test_the_last_position_of_a_transaction_counts(log: Log) -> None:
 
 
 def test_metadata_beyond_the_bound_is_refused(log: Log) -> None:
-    """One character too many aborts the transaction with a sentence."""
+    """One byte too many aborts the transaction with a sentence."""
     member = owner_of(log, "events")
-    with pytest.raises(ConfigurationError, match="4097 characters"):
+    with pytest.raises(ConfigurationError, match="4097 bytes"):
         commit(member, ("queries", 0, b"q"), ("events", 0, Position(1, "x" * 4097)))
 
     assert log.end("queries", 0) == 0

@@ -233,6 +233,8 @@ def run(
     start_logging()
     with opened(config, create=True) as (settings, log):
         secret = gate_secret(settings, beside=Path(log_path(settings)))
-        name = f"worker-{slot}-{os.getpid()}"
+        # On Kafka the slot is the identity, so that a restarted worker gets its partitions back.
+        kafka = settings.log.connector == "kafka"
+        name = f"{slot}" if kafka else f"worker-{slot}-{os.getpid()}"
         worker = Worker(log, settings, role=role, secret=secret, name=name, clock=SystemClock())
         serve(worker, settings, until_idle=until_idle)
