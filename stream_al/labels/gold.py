@@ -64,6 +64,10 @@ class GoldTable:
         if len(self._questions) > GOLD_MAX:
             del self._questions[next(iter(self._questions))]
 
+    def forget(self, event_id: str) -> None:
+        """Put a question no more: its event is left out for good."""
+        self._questions.pop(event_id, None)
+
     def note(self, entry: VoteEntry) -> None:
         """Remember an answer."""
         key = (entry.event_id, entry.annotator)

@@ -172,15 +172,20 @@ class LabelState:
             case StatisticsEntry():
                 self.statistics.fold(record)
             case ModelEntry():
-                self.lineage = record
-                self.lineage_at = position
-                if record.start == "empty":
-                    self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
-                self._remember_proposal(record.proposal_id)
+                self._begin_lineage(record, position)
             case DigestEntry():
                 self.digested_to = record.position
             case _:
                 assert_never(record)
+
+    def _begin_lineage(self, record: ModelEntry, position: int) -> None:
+        self.lineage = record
+        self.lineage_at = position
+        for event_id in record.without:
+            self.gold.forget(event_id)
+        if record.start == "empty":
+            self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
+        self._remember_proposal(record.proposal_id)
 
     def _fold_event(self, record: EventEntry, position: int) -> None:
         match record:

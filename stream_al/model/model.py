@@ -99,6 +99,11 @@ class Model:
             said = {}
         return self._normalised(said)
 
+    @property
+    def has_members(self) -> bool:
+        """Whether the learner is a committee whose members can disagree."""
+        return self._votes
+
     def predict_with_disagreement(self, features: dict[str, Any]) -> tuple[dict[str, float], float]:
         """Return the prediction, and how much the model's members disagree, in [0, 1].
 

@@ -19,6 +19,7 @@ from contextlib import suppress
 
 from stream_al.config import Config
 from stream_al.engine import Engine
+from stream_al.messages import ModelEntry
 from stream_al.port import Log
 from stream_al.service.clock import Clock
 from stream_al.service.follower import Follower
@@ -84,12 +85,13 @@ class SnapshotWriter:
         begin_queries(self._resolver, self._log, self._config)
         if not self._fold() or self._engine.version <= self._written:
             return None
-        now_ms = self._clock.now_ms()
+        before, now_ms = self._written, self._clock.now_ms()
         snapshot = take(self._config, self._engine, self._resolver, now_ms=now_ms)
         file = self._store.write(snapshot.header, snapshot.payload)
         self._written = file.position
         end = self._log.end(self._config.topic("journal"), 0)
         dropped = self._store.prune(self._config.snapshots.keep, end=end)
+        self._remove_what_knew_the_forgotten(before)
         log_line(
             "snapshot_written",
             position=file.position,
@@ -97,6 +99,16 @@ class SnapshotWriter:
             dropped=len(dropped),
         )
         return file
+
+    def _remove_what_knew_the_forgotten(self, start: int) -> None:
+        """Remove snapshots from before a lineage that leaves events out.
+
+        `journal redact` removes those that it sees; this looks after the rename, at what it could
+        not see, and on every machine that keeps snapshots of its own.
+        """
+        for position, entry in journal(self._log, self._config, start):
+            if isinstance(entry, ModelEntry) and entry.without:
+                self._store.remove_to(position)
 
     def follow(self, wait: Callable[[float], None]) -> None:
         """Write whenever it is `due`, until `stop`; `wait` sleeps, and returns early to leave.

@@ -106,7 +106,7 @@ def _kill_again_and_again(deployment: Deployment, rng: Random) -> int:
 def _fill_the_disk(deployment: Deployment) -> None:
     """Let a worker meet the end of the disk: it stops in doubt, and says so."""
     # The write-ahead log can't grow, nor can the file into which it would be emptied.
-    written = (deployment.folder / "t.db-wal").stat().st_size
+    written = min((deployment.folder / name).stat().st_size for name in ("t.db", "t.db-wal"))
     ended = deployment.start("run", file_bytes_max=written + 4_096).wait(60)
     assert ended.code == 1, ended.err
     assert "disk" in ended.err.strip().splitlines()[-1]

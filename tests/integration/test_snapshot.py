@@ -100,10 +100,31 @@ def test_the_writer_ends_with_a_worker_that_is_killed(deployment: Deployment) ->
     teach(deployment, 0, 8)
     until(lambda: snapshots(deployment))
     (child,) = writers(worker)
+    assert running(child)
 
     worker.kill()
 
     until(lambda: not running(child), 5.0)
+    assert not running(child)
+
+
+def test_a_writer_removes_what_a_redaction_could_not_see(deployment: Deployment) -> None:
+    """A snapshot that appears just after `journal redact` looked is gone with the next one."""
+    configure(deployment)
+    teach(deployment, 0, 8, alone=True)
+    deployment.done("snapshot", "write")
+    (early,) = snapshots(deployment)
+    kept = early.read_bytes()
+    deployment.done("journal", "redact", "e-0", "--reason", "asked for")
+    assert not snapshots(deployment)
+
+    early.write_bytes(kept)
+    early.chmod(0o600)
+    teach(deployment, 8, 8, alone=True)
+    deployment.done("snapshot", "write")
+
+    assert early not in snapshots(deployment)
+    assert snapshots(deployment)
 
 
 def test_a_killed_writer_is_a_line_and_what_it_left_is_swept(deployment: Deployment) -> None:

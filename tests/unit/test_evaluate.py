@@ -82,6 +82,7 @@ def test_a_budget_out_of_range_is_a_sentence(text: str) -> None:
     ("changes", "said"),
     [
         ({"strategies": ("margn",)}, "--strategies: 'margn'.*margin"),
+        ({"strategies": ("disagreement",)}, "needs a committee, and `linear` has no members"),
         ({"delays": (400,)}, "--delays: 400 is not below the 400 events"),
         ({"budgets": (0.001,)}, "--budgets: 0.100% of 400 events is less than one label"),
         ({"seeds": 51}, "--seeds: 51 is over 50"),

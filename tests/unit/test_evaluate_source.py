@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -117,7 +116,6 @@ def test_the_limit_is_kept_and_said(tmp_path: Path) -> None:
     assert whole.more is False
 
 
-@pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed (extra parquet)")
 def test_parquet_is_read_with_its_types(tmp_path: Path) -> None:
     """Numbers, texts and nulls come as they were written."""
     rows = import_module("pyarrow").table(

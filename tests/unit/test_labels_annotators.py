@@ -295,6 +295,22 @@ def test_gold_is_journaled_once() -> None:
     assert "label: None" in (desk.resolver.on_control(wrong, now_ms=0).problem or "")
 
 
+def test_a_lineage_that_leaves_an_event_out_forgets_its_gold() -> None:
+    """Nobody is asked it any more, and no features of it stay, blanked in the journal or not."""
+    desk = Desk()
+    put_gold(desk, "g")
+    put_gold(desk, "other")
+    left_out = ControlProposal(
+        kind="model", proposal_id="m", actor="ops", config_hash="abc", preset="linear",
+        start="replay", without=("g",),
+    )  # fmt: skip
+
+    desk.journaled(desk.resolver.on_control(left_out, now_ms=desk.now_ms).records)
+
+    assert [gold.event_id for gold in desk.resolver.gold_questions("ann")] == ["other"]
+    assert desk.rebuilt().fingerprint() == desk.resolver.fingerprint()
+
+
 def test_an_answer_is_a_vote_with_its_truth() -> None:
     """It is journaled beside no query, and only its outcome says that it was gold."""
     desk = Desk()

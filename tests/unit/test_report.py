@@ -269,6 +269,14 @@ def test_one_point_can_be_drawn() -> None:
         title="t", description="d", x_name="x", y_name="y", series=[Series("s", "gate", [point])]
     )
 
-    _read(line_chart(chart))
-    _read(line_chart(replace(chart, x_kind="log", y_kind="count")))
-    _read(histogram(title="t", description="d", x_name="x", edges=[0.1, 1.0], counts=[3]))
+    drawn = [
+        line_chart(chart),
+        line_chart(replace(chart, x_kind="log", y_kind="count")),
+        histogram(title="t", description="d", x_name="x", edges=[0.1, 1.0], counts=[3]),
+    ]
+
+    for svg in drawn:
+        _read(svg)
+        assert "nan" not in svg
+        assert "inf" not in svg.lower()
+        assert re.search(r"<(circle|path|rect)", svg)

@@ -25,7 +25,7 @@ from stream_al.service.commands.common import (
 from stream_al.service.settings import load_config
 
 if TYPE_CHECKING:
-    from stream_al.service.evaluate import History, Labelled, Plan, Ran
+    from stream_al.service.evaluate import Evaluation, History, Labelled, Plan, Ran
 
 PresetName = Literal["linear", "committee", "river", "tree", "forest"]
 FormatName = Literal["csv", "jsonl", "parquet"]
@@ -116,6 +116,13 @@ def evaluate(
         runs=runs,
         seconds=time.monotonic() - started,
     )
+    _say_result(found, report, as_json=as_json)
+
+
+def _say_result(found: Evaluation, report: Path, *, as_json: bool) -> None:
+    """Write the report, and say on stdout what it says."""
+    from stream_al.service import evaluate as ev  # noqa: PLC0415 - imports River
+
     document = ev.document(found)
     ev.write(report, ev.render_evaluation(found))
     ev.write(report.with_suffix(".json"), ev.json_text(document))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.gate import known_uncertainties
+from stream_al.model import Model
 from stream_al.service.report import ArmName
 
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -104,6 +105,11 @@ def checked(plan: Plan, event_count: int) -> Plan:
         for name in plan.strategies
         if name not in known
     ]
+    if "disagreement" in plan.strategies and not Model(plan.base).has_members:
+        problems.append(
+            f"--strategies: 'disagreement' needs a committee, and `{_model_name(plan.base)}` has no "
+            "members; take --preset committee, or another strategy"
+        )
     problems += [
         f"--delays: {delay:,} is not below the {event_count:,} events, so nothing would be learnt"
         for delay in plan.delays
@@ -128,6 +134,10 @@ def checked(plan: Plan, event_count: int) -> Plan:
     if problems:
         raise ConfigurationError(*problems)
     return plan
+
+
+def _model_name(config: Config) -> str:
+    return config.model.factory or config.model.preset
 
 
 def shares(text: str) -> tuple[float, ...]:
