@@ -15,10 +15,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Literal
 
-from stream_al.errors import Ambiguous
+from stream_al.errors import Ambiguous, Rewound
 from stream_al.port import Batch, Log, Member, Outgoing, Owner, Position, Record, Transaction
 
-EffectFault = Literal["crash_before", "crash_after", "lost", "unknown", "stall"]
+EffectFault = Literal["crash_before", "crash_after", "lost", "unknown", "stall", "rewound"]
 PollFault = Literal["slow", "fails", "read_lost", "reordered"]
 
 
@@ -43,8 +43,9 @@ class Injector:
     ----------
     effects
         Number of a side effect → what goes wrong with it. `crash_before` and `lost` (`Ambiguous`)
-        prevent it; `crash_after` and `unknown` (`Ambiguous`) come when it is done; `stall` calls
-        `stalled` before it, which may let the whole world go on.
+        prevent it, and so does `rewound` a commit (`Rewound`: the member loses everything, and gets
+        it again with its next poll); `crash_after` and `unknown` (`Ambiguous`) come when it is
+        done; `stall` calls `stalled` before it, which may let the whole world go on.
     polls
         Number of a poll → what goes wrong with it: `slow` brings nothing, `fails` raises
         `Ambiguous` before and `read_lost` after it, `reordered` changes the order of partitions.
@@ -83,6 +84,8 @@ class Injector:
         self.effect_count += 1
         effect = Effect(self.effect_count, name, kind, topic)  # type: ignore[arg-type]
         fault = self.effects.get(effect.number)
+        if fault == "rewound" and kind != "commit":
+            fault = None
         if fault is not None:
             self.injected[fault] += 1
         if fault == "stall":
@@ -91,6 +94,8 @@ class Injector:
             raise Crash(f"before side effect {effect.number}")
         elif fault == "lost":
             raise Ambiguous(f"side effect {effect.number} ({kind} {topic}): no answer; restart")
+        elif fault == "rewound":
+            raise Rewound(f"side effect {effect.number}: the group moved")
         yield
         self._done(effect)
         if fault == "crash_after":
@@ -178,6 +183,7 @@ class FaultyMember:
         self._injector = injector
         self._name = name
         self._topic = topic
+        self._rewound = False
         self.seek = inner.seek
         self.lag = inner.lag
 
@@ -191,6 +197,9 @@ class FaultyMember:
         fault = self._injector.poll_fault()
         if fault == "slow":
             return Batch(())
+        if self._rewound:
+            self._rewound = False
+            return Batch((), assigned=self.owned, revoked=self.owned)
         if fault == "fails":
             raise Ambiguous(f"a poll of {self._topic!r} failed; restart")
         batch = self._inner.poll(limit=limit, timeout_s=0.0)
@@ -208,7 +217,11 @@ class FaultyMember:
         with self._inner.transaction() as transaction:
             yield transaction
             effect = self._injector.effect(self._name, "commit", self._topic)
-            effect.__enter__()
+            try:
+                effect.__enter__()
+            except Rewound:
+                self._rewound = True
+                raise
         effect.__exit__(None, None, None)
 
     def transaction(self) -> AbstractContextManager[Transaction]:

@@ -15,7 +15,7 @@ from stream_al.errors import Ambiguous
 from stream_al.gate import Gate
 from stream_al.labels import Resolver
 from stream_al.model import Model
-from stream_al.port import Position
+from stream_al.port import Batch, Position
 from stream_al.service.follower import Follower
 from stream_al.service.resolver import ResolverLoop
 from stream_al.service.scorer import Scorer
@@ -207,6 +207,19 @@ def expiry_without_a_record(_: World) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def rewound_and_gone_on(_: World) -> Iterator[None]:
+    """After a transaction that did not count, go on from where the batch ended."""
+    poll = FaultyMember.poll
+
+    def forgetting(self: Any, **how: Any) -> Batch:
+        self._rewound = False
+        return poll(self, **how)
+
+    with patch.object(FaultyMember, "poll", forgetting):
+        yield
+
+
 BUGS: dict[str, Bug] = {
     bug.__name__: bug
     for bug in (
@@ -220,5 +233,6 @@ BUGS: dict[str, Bug] = {
         query_position_past_the_oldest_pending,
         version_back_on_takeover,
         expiry_without_a_record,
+        rewound_and_gone_on,
     )
 }

@@ -10,9 +10,15 @@ from tests.simulation.scenario import Fault, Scenario, scenarios
 
 FAULTS_MAX = 7
 RUNS_MAX = 300
-_AT_EFFECT = ("crash_before", "crash_after", "crash_after", "lost", "unknown", "unknown", "stall")
+_AT_EFFECT = (
+    *("crash_before", "crash_after", "crash_after", "lost", "unknown", "unknown"),
+    *("stall", "rewound", "rewound"),
+)
 _AT_POLL = ("slow", "slow", "fails", "read_lost", "reordered")
-_AT_TICK = ("crash", "sleep", "sleep", "lag", "lag", "guest", "guest", "clock", "gap", "leave")
+_AT_TICK = (
+    *("crash", "sleep", "sleep", "lag", "lag", "guest", "guest", "clock", "gap", "leave"),
+    *("snapshot", "snapshot", "spoil"),
+)
 _EFFECTS, _POLLS, _TICKS = 110, 190, 30
 """About how many there are in a run: what is drawn beyond never happens."""
 _JUMPS_MS = (-3_600_000, -600_000, -1, 1, 59_000, 600_000, 3_600_000)

@@ -347,17 +347,31 @@ class Offline:
         self.lessons[self.engine.version] = self._taught
 
 
+def first_taught(log: Log, config: Config, count: int) -> tuple[str, ...]:
+    """Return the events of the first `count` label records of the journal."""
+    entries = (read_journal_record(one.value) for one in records(log, config.topic("journal"), 0))
+    labels = [entry.event_id for entry in entries if isinstance(entry, LabelEntry)]
+    return tuple(dict.fromkeys(labels))[:count]
+
+
 def learnt_by_hand(log: Log, config: Config) -> int:
     """Return how many lessons the lineage in force was given, counted without an engine."""
-    count, frozen = 0, False
+    lessons: list[tuple[int, str, bool]] = []  # position, event, whether labels were frozen then
+    lineage: dict[str, Any] = {}
+    begun, frozen = 0, False
     for record in records(log, config.topic("journal"), 0):
         one = json.loads(record.value)
         match one["kind"]:
             case "model":
-                assert one.get("start", "empty") == "empty", "not counted by hand yet"
-                count = 0
+                lineage, begun = one, record.offset
             case "control":
                 frozen = one["patch"].get("modes", {}).get("frozen", frozen)
-            case "label" | "seed" | "volunteered":
-                count += not frozen and one["features"] is not None
-    return count
+            case "label" | "seed" | "volunteered" if one["features"] is not None:
+                lessons.append((record.offset, one["event_id"], frozen))
+    replays = lineage.get("start", "empty") == "replay"
+    first = lineage.get("lessons_from", 0) if replays else begun
+    thawed_to, without = lineage.get("thawed_to", 0), set(lineage.get("without", ()))
+    return sum(
+        at >= first and event_id not in without and (not still or at < min(thawed_to, begun))
+        for at, event_id, still in lessons
+    )

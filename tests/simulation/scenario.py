@@ -34,15 +34,16 @@ class Fault(Section):
         between two steps), `sleep` (it is taken for dead, and wakes up `ticks` later), `lag`
         (for `ticks` its slices of the journal are empty), `guest` (a
         member joins for `ticks` and reads nothing), `clock` (jumps by `ms`), `gap` (`count`
-        offsets of a topic are used up), `leave` (a worker is restarted in peace).
+        offsets of a topic are used up), `leave` (a worker is restarted in peace), `snapshot` (one
+        is written, and read by whoever starts later), `spoil` (a byte of the newest is another).
     """
 
     by: Literal["tick", "effect", "poll"]
     at: int = Field(ge=0)
     do: Literal[
-        "crash_before", "crash_after", "lost", "unknown", "stall",
+        "crash_before", "crash_after", "lost", "unknown", "stall", "rewound",
         "slow", "fails", "read_lost", "reordered",
-        "crash", "sleep", "lag", "guest", "clock", "gap", "leave",
+        "crash", "sleep", "lag", "guest", "clock", "gap", "leave", "snapshot", "spoil",
     ]  # fmt: skip
     worker: int = 0
     ticks: int = 4
@@ -86,10 +87,16 @@ class People(Section):
 
 
 class Operator(Section):
-    """What an operator proposes at a tick; `grow` adds partitions to every topic of events."""
+    """What an operator proposes at a tick; `grow` adds partitions to every topic of events.
+
+    `replay` begins a lineage that learns the journal again, without the `leave_out` events that
+    were taught first, and with the lessons of a freeze when `learn_frozen`.
+    """
 
     at: int
-    do: Literal["patch", "seed", "activate", "wrong", "grow"]
+    do: Literal["patch", "seed", "activate", "replay", "wrong", "grow"]
+    leave_out: int = 0
+    learn_frozen: bool = False
     patch: dict[str, Any] = {}
     label: str = "ham"
 

@@ -18,6 +18,12 @@ from tests.simulation.places import look_at_once
 
 DIGEST_EVERY = 16
 
+ENDING = (
+    *("crash_before", "crash_after", "lost", "unknown", "stall", "fails", "read_lost"),
+    *("tick_crash", "tick_sleep", "tick_leave"),
+)
+"""Faults that end a worker's life from outside."""
+
 
 @dataclass(slots=True)
 class Slot:

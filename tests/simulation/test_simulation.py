@@ -26,14 +26,15 @@ EFFECT_STEP = 9
 FOUND_BY = {
     "commit_before_produce": 0,
     "produce_before_commit": 0,
-    "unknown_commit_retried": 8,
+    "unknown_commit_retried": 2,
     "gate_state_of_another_offset": 0,
     "learnt_twice_on_redelivery": 0,
     "budget_by_wall_clock": 3,
-    "no_fencing": 13,
+    "no_fencing": 35,
     "query_position_past_the_oldest_pending": 0,
-    "version_back_on_takeover": 52,
+    "version_back_on_takeover": 68,
     "expiry_without_a_record": 0,
+    "rewound_and_gone_on": 11,
 }
 """Bug → the first seed that finds it; a drawing that changes needs `--bug NAME` run again."""
 
@@ -168,17 +169,16 @@ def test_a_deliberate_bug_is_found(name: str) -> None:
 
 
 def test_every_bug_is_tested() -> None:
-    """Ten deliberate bugs, each with its seed."""
+    """Every deliberate bug has its seed."""
     assert FOUND_BY.keys() == BUGS.keys()
-    assert len(BUGS) == 10
 
 
 def test_a_failing_seed_is_shrunk() -> None:
     """What is left fails alike and has fewer faults and events."""
-    before = drawn(FOUND_BY["no_fencing"])
+    before = drawn(FOUND_BY["budget_by_wall_clock"])
 
     def fails(candidate: Scenario) -> bool:
-        return simulate(candidate, bug="no_fencing").violation is not None
+        return simulate(candidate, bug="budget_by_wall_clock").violation is not None
 
     after = shrunk(before, fails)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zlib import crc32
 
 from stream_al.errors import Gone, InDoubt
@@ -20,25 +21,18 @@ from stream_al.service.groups import scorer_group
 from stream_al.service.worker import Worker
 from stream_al_connectors.faults import Crash, Effect, Injector
 from stream_al_connectors.opening import SINGLE_PARTITION_TOPICS, topics_of
-from tests.simulation import invariants
+from tests.simulation import invariants, snapshots
 from tests.simulation.clocks import VirtualClock, WorkerClock
 from tests.simulation.ending import checked, dump
 from tests.simulation.people import Annotators, events_of
 from tests.simulation.places import look_at_once, place_of
 from tests.simulation.scenario import SECRET, Fault, Operator, Scenario
-from tests.simulation.slots import Result, Slot, WatchedLog, simulated
+from tests.simulation.slots import ENDING, Result, Slot, WatchedLog, simulated
 
 TICK_MS = 1_000
 SETTLE_TICKS_MAX = 150
 QUIET_TICKS = 3
 STALL_TICKS = 3
-ENDING = (
-    *("crash_before", "crash_after", "lost", "unknown", "stall", "fails", "read_lost"),
-    *("tick_crash", "tick_sleep", "tick_leave"),
-)
-"""Faults that end a worker's life from outside."""
-
-
 Bug = Callable[["World"], AbstractContextManager[object]]
 
 
@@ -63,6 +57,10 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.config = scenario.configuration()
+        self._folder = None
+        if any(fault.do in {"snapshot", "spoil"} for fault in scenario.fixed):
+            self._folder = TemporaryDirectory()
+            self.config = snapshots.kept_in(self._folder.name, self.config)
         self.clock = VirtualClock()
         self.place = place_of(kind, self.config, self.clock, folder)
         self.log = self.place.log
@@ -94,6 +92,8 @@ class World:
         result = self.result
         with simulated(), ExitStack() as stack:
             stack.callback(self.place.close)
+            if self._folder is not None:
+                stack.enter_context(self._folder)
             try:
                 if self._bug is not None:
                     with self._bug(self):
@@ -182,9 +182,10 @@ class World:
             return
         number = self.result.counts["proposals"]
         self.result.counts["proposals"] += 1
-        kind = {"patch": "control", "wrong": "control", "seed": "seed", "activate": "model"}
+        self.result.counts["replays"] += operator.do == "replay"
+        kind = {"patch": "control", "wrong": "control", "seed": "seed"}
         proposal = ControlProposal(
-            kind=kind[operator.do],  # type: ignore[arg-type]
+            kind=kind.get(operator.do, "model"),  # type: ignore[arg-type]
             proposal_id=f"proposal-{number}",
             actor="ops",
             patch={"gate": {"budget": {"share": 7}}} if operator.do == "wrong" else operator.patch,
@@ -193,6 +194,9 @@ class World:
             features={"kind": "a"},
             config_hash=self.config.model_hash(),
             preset=self.config.model.factory or self.config.model.preset,
+            start="replay" if operator.do == "replay" else "empty",
+            without=invariants.first_taught(self.log, self.config, operator.leave_out),
+            learn_frozen=operator.learn_frozen,
         )
         # Twice: an operator whose first answer got lost sends the proposal again.
         self.log.append(self.config.topic("controls"), [Outgoing(proposal.to_wire())] * 2)
@@ -220,6 +224,10 @@ class World:
             case "gap":
                 topic = self.config.topic(fault.topic)
                 self.place.burn(topic, 0, fault.count)
+            case "snapshot":
+                snapshots.write(self.log, self.config, WorkerClock(self.clock, 0.0))
+            case "spoil":
+                snapshots.spoil(self.config, fault.count)
             case "guest":
                 topic, group = self.config.topic("events"), scorer_group(self.config)
                 guest = self.log.join(group, topic, name="guest")
@@ -369,6 +377,7 @@ class World:
         first = invariants.records(self.log, journal, 0)[:3]
         self.place.compact(journal, first[-1].offset + 1)
         before = dump(self.log, self.config)
+        snapshots.remove(self.config)
         for slot in self._slots:
             self._die(slot)
         slot = self._slots[0]

@@ -107,8 +107,8 @@ def checked(plan: Plan, event_count: int) -> Plan:
     ]
     if "disagreement" in plan.strategies and not Model(plan.base).has_members:
         problems.append(
-            f"--strategies: 'disagreement' needs a committee, and `{_model_name(plan.base)}` has no "
-            "members; take --preset committee, or another strategy"
+            f"--strategies: 'disagreement' needs a committee, and `{_model_name(plan.base)}` has "
+            "no members; take --preset committee, or another strategy"
         )
     problems += [
         f"--delays: {delay:,} is not below the {event_count:,} events, so nothing would be learnt"
