@@ -30,7 +30,7 @@ from tests.simulation.scenario import SECRET, Fault, Operator, Scenario
 from tests.simulation.slots import ENDING, Result, Slot, WatchedLog, simulated
 
 TICK_MS = 1_000
-SETTLE_TICKS_MAX = 150
+SETTLE_TICKS_MAX = 400  # three replays of the journal, two records a step
 QUIET_TICKS = 3
 STALL_TICKS = 3
 Bug = Callable[["World"], AbstractContextManager[object]]
