@@ -2,6 +2,8 @@
 # A stamp file in .venv says which requirements are in; it is older than a changed lock.
 
 PYTHON ?= python3
+# Tests mostly wait for processes. Those on brokers run one after the other, the rest beside them.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 BASE := $(VENV)/.stamp-base
@@ -12,15 +14,17 @@ COMPILE := $(LOCKER)/bin/pip-compile --quiet --generate-hashes --strip-extras --
 	--no-annotate --no-header --no-emit-options --no-emit-index-url
 LOCK_NOTE := \# Made by `make lock`; holds for Python 3.11 to 3.13 on Linux. Edit pyproject.toml instead.
 
-.PHONY: help demo test lint bench quality sim lock clean
+.PHONY: help demo test lint bench quality sim chaos recovery lock clean
 
 help:
 	@echo "make demo   real messages through the whole loop; ends with report.html (ARGS=--no-live)"
-	@echo "make test   all tests (ARGS='-k gate')"
+	@echo "make test   all tests (ARGS='-k gate' JOBS=1)"
 	@echo "make lint   format, rules, types, layers"
-	@echo "make bench  speed and memory, as ratios within one run"
+	@echo "make bench  speed and memory, as ratios within one run (ARGS=kafka)"
 	@echo "make quality  docs/QUALITY.md from ../shared/data, about 20 minutes (ARGS='--jobs 2')"
 	@echo "make sim    the whole system under faults (SEEDS=10000 ARGS='--jobs 2'; ARGS='--seed 7')"
+	@echo "make chaos  workers, brokers and network of a real Kafka under faults (MINUTES=30 ARGS='--transport fast')"
+	@echo "make recovery  how long predictions stop after each kind of fault, about 20 minutes"
 	@echo "make lock   resolve requirements/*.txt again"
 	@echo "make clean  remove what these targets made"
 
@@ -28,7 +32,7 @@ demo: $(BASE)
 	@$(BIN)/stream-al demo $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadscope $(ARGS)
 
 lint: $(DEV)
 	@$(BIN)/ruff format --check --quiet .
@@ -44,6 +48,12 @@ quality: $(DEV)
 
 sim: $(DEV)
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation.run --seeds $(or $(SEEDS),1000) $(ARGS)
+
+chaos: $(DEV)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.chaos.run --minutes $(or $(MINUTES),5) $(ARGS)
+
+recovery: $(DEV)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.chaos.recovery $(ARGS)
 
 lock: $(LOCKER)/bin/pip-compile
 	@$(COMPILE) --build-deps-for editable --output-file requirements/base.txt pyproject.toml

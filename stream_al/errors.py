@@ -5,11 +5,12 @@
     StreamAlError
     ├── ConfigurationError      wrong usage or configuration: exit 2, a restart won't help
     ├── InvalidInput            one record can't be used: dead letter, the stream goes on
-    └── InDoubt                 exit 1, the first word of the line is `kind`
+    └── InDoubt                 exit 1, restart it; the first word of the line is `kind`
         ├── Fenced              another owner took over
         │   └── Rewound         of one transaction: the member goes on from what is committed
-        ├── Gone                data that we need is not there any more
+        ├── Gone                data that we need is not there any more: exit 2, as above
         ├── Ambiguous           a step whose result is unknown
+        │   └── Stalled         a read that stands still below its end
         └── Diverged            the same journal gave another model here
 """
 
@@ -41,9 +42,18 @@ class InvalidInput(StreamAlError):
 
 
 class InDoubt(StreamAlError):
-    """The process can't know its state and must stop."""
+    """The process can't know its state and must stop.
+
+    Attributes
+    ----------
+    kind
+        The first word of the line that says it.
+    exit_code
+        1 where a restart may help, 2 where it won't.
+    """
 
     kind = "ambiguous"
+    exit_code = 1
 
 
 class Fenced(InDoubt):
@@ -61,15 +71,22 @@ class Rewound(Fenced):
 
 
 class Gone(InDoubt):
-    """Records or a file that a committed position needs are not there."""
+    """Records or a file that a committed position needs are not there, now or after a restart."""
 
     kind = "gone"
+    exit_code = 2
 
 
 class Ambiguous(InDoubt):
     """A step failed in a way that leaves its result unknown."""
 
     kind = "ambiguous"
+
+
+class Stalled(Ambiguous):
+    """A client that fetches nothing more, and does not say why."""
+
+    kind = "stalled"
 
 
 class Diverged(InDoubt):

@@ -102,15 +102,19 @@ class ActiveLearner:
         if not -TICK_EVERY_MS < now_ms - self._ticked_ms < TICK_EVERY_MS:
             self._tick(now_ms)
         engine = self._engine
-        source = Source.of_valid({"partition": PARTITION, "offset": self._events})
         oldest_ms = self._oldest_open_ms(now_ms) if engine.minds_age else None
-        decision = engine.score(event, source=source, at_ms=now_ms, oldest_open_ms=oldest_ms)
+        decision = engine.score(
+            event,
+            partition=PARTITION,
+            offset=self._events,
+            at_ms=now_ms,
+            oldest_open_ms=oldest_ms,
+        )
         self._events += 1
         if decision.query is not None:
             self._ask(decision.query, now_ms)
         if engine.statistics_due:
-            statistics = engine.take_statistics(PARTITION)
-            if statistics is not None:
+            for statistics in engine.take_statistics(PARTITION):
                 self._fold(self._resolver.on_statistics(statistics, now_ms=now_ms))
         return decision
 

@@ -6,7 +6,7 @@ pinned here are held by one contract suite, `tests/contracts/test_log.py`:
 * A topic has partitions; a partition is a sequence of records with growing offsets. Offsets may
   have gaps: "caught up" is ``position >= end`` taken before, never "last offset + 1".
 * Readers see committed records only, and a transaction's records and positions become visible
-  together.
+  together: at its exit, or over a network a moment after it.
 * A *member* of a group owns partitions of one topic. `poll` tells which were assigned and revoked;
   records of a newly assigned partition flow only after `seek`.
 * A transaction belongs to one member: it is refused with `Fenced` when the member lost what it
@@ -15,6 +15,8 @@ pinned here are held by one contract suite, `tests/contracts/test_log.py`:
   what is still owned again, and the loop goes on from what is committed.
 * The members of a group on the journal's only partition elect its owner in this way; the owner may
   commit positions of partitions of other topics in the name of that ownership.
+* Headers are for other programs that read a topic. A log that has none drops them, and nothing here
+  reads them: what we need ourselves is in the value.
 """
 
 from __future__ import annotations
@@ -22,15 +24,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-METADATA_BYTES_MAX = 4096
-"""Of UTF-8: what a broker keeps with a position unless it is told otherwise."""
+METADATA_BYTES_MAX = 4095
+"""Of UTF-8, without a zero: what a broker keeps with a position unless it is told otherwise, less
+the zero that librdkafka's callers write behind it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record as it lies in a log; `timestamp_ms` is the record time that the log gave."""
+Headers = Sequence[tuple[str, bytes]]
+"""Names and values beside a record's value, in their order."""
+
+
+class Record(NamedTuple):
+    """One record as it lies in a log; `timestamp_ms` is the record time that the log gave.
+
+    A tuple, since one is made for every record read: a third of a frozen dataclass's cost.
+    """
 
     partition: int
     offset: int
@@ -46,6 +55,7 @@ class Outgoing:
     value: bytes
     key: bytes | None = None
     partition: int | None = None
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,14 @@ class Owner:
 class Transaction(Protocol):
     """Records and positions that become visible together, or not at all."""
 
-    def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Headers = (),
+    ) -> None:
         """Add a record at the end of a partition."""
 
     def commit_position(self, topic: str, partition: int, position: Position) -> None:
@@ -107,6 +124,9 @@ class Member(Protocol):
 
     def lag(self) -> dict[int, int]:
         """Return partition → how far its end is from what was polled; 0 with no record between."""
+
+    def held_back(self) -> dict[int, int]:
+        """Return partition → offsets beyond its end that open transactions hold; see `Log`."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit on a clean exit, abort on an exception.
@@ -137,6 +157,18 @@ class Log(Protocol):
     def ends(self, topic: str) -> list[int]:
         """Return `end` of every partition in their order, at the price of one."""
 
+    def settled_ends(self, topic: str) -> list[int]:
+        """Return ends of every partition with everything below that was written before this call.
+
+        Over a network a transaction may be committed, and seen in one partition, while another one
+        holds it back behind somebody's open transaction: this waits until that is over.
+
+        Raises
+        ------
+        Ambiguous
+            When it goes on for longer than a client's transaction usually may.
+        """
+
     def read(
         self, topic: str, partition: int, offset: int, *, limit: int, wait: bool = True
     ) -> list[Record]:
@@ -144,6 +176,12 @@ class Log(Protocol):
 
         Nothing means that there is nothing; without `wait`, that nothing has come here yet: for
         loops that look again and again, since a network takes its time.
+        """
+
+    def held_back(self, topic: str) -> dict[int, int]:
+        """Return partition → offsets beyond its end that open transactions hold, where it is read.
+
+        Nothing where writing is one step; elsewhere a writer that died holds back its neighbours.
         """
 
     def position_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
@@ -178,6 +216,8 @@ class Log(Protocol):
         """Replace the values of records in place, and leave no trace of the old ones in the log.
 
         For blanking a person's data, and for nothing else: every reader sees another history.
+        Without values it changes nothing: it asks whether this log can, and clears the traces that
+        an earlier run left.
 
         Raises
         ------

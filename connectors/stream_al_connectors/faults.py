@@ -138,9 +138,10 @@ class FaultyLog:
         self.partition_count = inner.partition_count
         self.begin = inner.begin
         self.end = inner.end
-        self.ends = inner.ends
+        self.ends, self.settled_ends = inner.ends, inner.settled_ends
         self.read = inner.read
         self.position_at = inner.position_at
+        self.held_back = inner.held_back
 
     def committed(self, group: str, topic: str, partition: int) -> Position | None:
         """Return what `group` committed for a partition."""
@@ -185,7 +186,7 @@ class FaultyMember:
         self._topic = topic
         self._rewound = False
         self.seek = inner.seek
-        self.lag = inner.lag
+        self.lag, self.held_back = inner.lag, inner.held_back
 
     @property
     def owned(self) -> Sequence[int]:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from stream_al.errors import Fenced
-from stream_al.port import Batch, Position, Record, Transaction
+from stream_al.port import Batch, Headers, Position, Record, Transaction
 from stream_al_connectors.sharing import checked_position, fair_share
 
 WAIT_S_MAX = 0.05
@@ -30,22 +30,34 @@ class Buffered:
     ----------
     records
         Place → keys and values in their order, two lists of one length.
+    headers
+        Place → index among its records → headers, of the few records that have any.
     positions
         Place → the position to commit; the last one said counts.
     """
 
-    def __init__(self, check: Callable[[str, int], None]) -> None:
+    def __init__(self, check: Callable[[str, int], object]) -> None:
         self._check = check
         self.records: dict[Place, tuple[list[bytes | None], list[bytes]]] = {}
+        self.headers: dict[Place, dict[int, Headers]] = {}
         self.positions: dict[Place, Position] = {}
 
-    def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Headers = (),
+    ) -> None:
         """Add a record at the end of a partition."""
         place = (topic, partition)
         if place not in self.records:
             self._check(topic, partition)
             self.records[place] = ([], [])
         keys, values = self.records[place]
+        if headers:
+            self.headers.setdefault(place, {})[len(values)] = headers
         keys.append(key)
         values.append(value)
 
@@ -180,6 +192,10 @@ class GroupMember:
             else 0
             for partition, offset in self._offsets.items()
         }
+
+    def held_back(self) -> dict[int, int]:
+        """Return nothing: a transaction here is one step."""
+        return {}
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Commit on a clean exit, abort on an exception; see `stream_al.port.Member`."""

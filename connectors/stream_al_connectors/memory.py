@@ -64,6 +64,15 @@ class MemoryLog:
         with self._state.changed:
             return self._state.read(topic, partition, offset, limit)
 
+    def settled_ends(self, topic: str) -> list[int]:
+        """Return `ends`: what is written is committed."""
+        return self.ends(topic)
+
+    def held_back(self, topic: str) -> dict[int, int]:
+        """Return nothing: a transaction here is one step."""
+        del topic
+        return {}
+
     def position_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """Return the offset of the first record not older than `timestamp_ms`, or the end."""
         with self._state.changed:

@@ -9,7 +9,7 @@ import os
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from stream_al.errors import Fenced, Gone
 from stream_al.port import Owner, Position, Record
@@ -122,7 +122,7 @@ class MemoryState:
                 raise no_such_record(*place, offset)
         for offset, value in values.items():
             index = indexes[offset]
-            stream.records[index] = replace(stream.records[index], value=value)
+            stream.records[index] = stream.records[index]._replace(value=value)
 
     def burn(self, place: Place, count: int) -> None:
         """Use up `count` offsets without a record, as the control records of a broker do."""

@@ -44,7 +44,11 @@ def log_path(config: Config) -> str:
 
 
 def open_log(
-    config: Config, *, create: bool = True, clock: Callable[[], int] = wall_clock_ms
+    config: Config,
+    *,
+    create: bool = True,
+    clock: Callable[[], int] = wall_clock_ms,
+    tell: Callable[[str], None] | None = None,
 ) -> Log:
     """Open the log that `config.log.connector` names.
 
@@ -56,6 +60,8 @@ def open_log(
         Make the log and its topics when missing; else a missing log is a ConfigurationError.
     clock
         Gives the record time, in milliseconds since 1970.
+    tell
+        Is told `deadline`, right before a call over a network that hangs ends the process.
     """
     topics = topics_of(config)
     match config.log.connector:
@@ -72,6 +78,6 @@ def open_log(
         case "kafka":
             from stream_al_connectors.kafka import KafkaLog  # noqa: PLC0415 - half a second to import
 
-            return KafkaLog(config, clock=clock)
+            return KafkaLog(config, clock=clock, tell=tell)
         case _ as never:
             assert_never(never)

@@ -85,7 +85,8 @@ def checked_position(position: Position) -> Position:
     Raises
     ------
     ConfigurationError
-        When its metadata is longer than `METADATA_BYTES_MAX` or its offset negative.
+        When its metadata is longer than `METADATA_BYTES_MAX` or has a zero, or its offset is
+        negative.
 
     Examples
     --------
@@ -98,6 +99,8 @@ def checked_position(position: Position) -> Position:
             f"metadata: {length} bytes are more than the {METADATA_BYTES_MAX} "
             "that a position carries; keep less state beside it"
         )
+    if "\0" in position.metadata:
+        raise ConfigurationError("metadata: a zero would end it for some clients; leave it out")
     if position.offset < 0:
         raise ConfigurationError(f"offset: {position.offset} is negative; a position starts at 0")
     return position

@@ -23,7 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stream_al.errors import StreamAlError
 
 MAGIC = b"\x89streamal"
-FORMAT = 1
+FORMAT = 2
+"""Raised also when what the payload holds gets another shape: who reads it then replays."""
+
 HEADER_BYTES_MAX = 16_384
 PAYLOAD_BYTES_MAX = 1 << 33
 """Far above any model that folds as fast as labels come."""

@@ -139,16 +139,26 @@ class SnapshotStore:
         files = self.files()
         beyond = [] if end is None else [file for file in files if file.position > end]
         dropped = beyond + [file for file in files if file not in beyond][keep:]
-        for file in dropped:
-            (self.folder / file.name).unlink(missing_ok=True)
+        self._delete(dropped)
         return dropped
 
     def remove_to(self, position: int) -> int:
         """Delete all snapshots up to a journal position; return how many there were."""
         dropped = [file for file in self.files() if file.position <= position]
-        for file in dropped:
-            (self.folder / file.name).unlink(missing_ok=True)
+        self._delete(dropped)
         return len(dropped)
+
+    def _delete(self, files: list[SnapshotFile]) -> None:
+        """Delete for good: a power cut must not bring back what a redaction took away."""
+        if not files:
+            return
+        for file in files:
+            (self.folder / file.name).unlink(missing_ok=True)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def sweep(self) -> None:
         """Delete what writers that died left behind; for whoever is the only writer."""

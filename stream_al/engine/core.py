@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any, assert_never
 
 from stream_al.config import Config
-from stream_al.engine.decision import Decision, prediction_of, query_of, reason_of
+from stream_al.engine.decision import Decision, prediction_fields, query_of, reason_of
 from stream_al.errors import ConfigurationError
 from stream_al.gate import Allowance, Gate, uncertainty_measure
 from stream_al.messages import (
@@ -25,7 +25,6 @@ from stream_al.messages import (
     Mode,
     ModelEntry,
     Modes,
-    Prediction,
     Query,
     Reason,
     RetractionEntry,
@@ -37,6 +36,7 @@ from stream_al.messages import (
     VolunteeredEntry,
     VoteEntry,
 )
+from stream_al.messages.statistics import proposals_of
 from stream_al.model import Model, StatisticsCollector
 from stream_al.quality import Quality
 
@@ -45,10 +45,6 @@ STATISTICS_FIRST_EVENTS = 30
 RAISED_MAX = 10_000
 RATE_DIGITS = 8
 """The gate counts in units of 2^-30 label: so rounded, people read the budget that they set."""
-
-
-# Twice as fast as calling the class, on the path of every event.
-_decision = tuple.__new__
 
 
 class Engine:
@@ -131,7 +127,13 @@ class Engine:
     # ------------------------------------------------------------------ scoring
 
     def score(
-        self, event: Event, *, source: Source, at_ms: int, oldest_open_ms: int | None = None
+        self,
+        event: Event,
+        *,
+        partition: int,
+        offset: int,
+        at_ms: int,
+        oldest_open_ms: int | None = None,
     ) -> Decision:
         """Predict one event and decide whether to ask about it.
 
@@ -139,7 +141,7 @@ class Engine:
         ----------
         event
             The event; its features pass the guard here.
-        source
+        partition, offset
             Its place; the partition must be open.
         at_ms
             Record time in ms: budgets per hour count by it.
@@ -151,7 +153,7 @@ class Engine:
         InvalidInput
             When the guard refuses the features; nothing has changed then.
         """
-        model, gate = self.model, self.gates[source.partition]
+        model, gate = self.model, self.gates[partition]
         features = model.clean(event.features)
         probabilities, uncertainty = self.predict(features)
         cold = len(probabilities) < 2
@@ -159,19 +161,19 @@ class Engine:
             1.0 if cold else uncertainty,
             at_ms,
             self._allowance,
-            open_count=gate.sent - self.closed.get(source.partition, 0),
+            open_count=gate.sent - self.closed.get(partition, 0),
             oldest_open_ms=oldest_open_ms,
         )
         if model.wants_statistics:
-            collector = self._collectors[source.partition]
+            collector = self._collectors[partition]
             collector.add(features)
             if collector.event_count >= self._send_every:
-                self.statistics_due.add(source.partition)
+                self.statistics_due.add(partition)
         if choice.rate != self._rate[0]:
             self._rate = (choice.rate, round(choice.rate, RATE_DIGITS))
-        prediction = prediction_of(
+        prediction = prediction_fields(
             event,
-            source,
+            {"partition": partition, "offset": offset},
             at_ms,
             probabilities,
             uncertainty,
@@ -182,19 +184,12 @@ class Engine:
             self.version,
         )
         if not choice.asked or self._mode == "shadow":
-            return _decision(Decision, (prediction, None))
+            return Decision(prediction, None)
         gate.note_sent()
-        return _decision(Decision, (prediction, self._query(event, features, prediction, at_ms)))
-
-    def predict(self, features: dict[str, Any]) -> tuple[dict[str, float], float]:
-        """Return class → probability of guarded features, and the uncertainty in [0, 1]."""
-        if self._measure is None:
-            return self.model.predict_with_disagreement(features)
-        probabilities = self.model.predict(features)
-        return probabilities, self._measure(probabilities)
+        return Decision(prediction, self._query(event, features, prediction, at_ms))
 
     def _query(
-        self, event: Event, features: dict[str, Any], prediction: Prediction, at_ms: int
+        self, event: Event, features: dict[str, Any], prediction: dict[str, Any], at_ms: int
     ) -> Query:
         return query_of(
             event,
@@ -205,14 +200,19 @@ class Engine:
             expire_after_ms=self.config.labels.expire_after,
         )
 
-    def take_statistics(self, partition: int) -> StatisticsProposal | None:
+    def predict(self, features: dict[str, Any]) -> tuple[dict[str, float], float]:
+        """Return class → probability of guarded features, and the uncertainty in [0, 1]."""
+        if self._measure is None:
+            return self.model.predict_with_disagreement(features)
+        probabilities = self.model.predict(features)
+        return probabilities, self._measure(probabilities)
+
+    def take_statistics(self, partition: int) -> list[StatisticsProposal]:
         """Return what a partition's events added to the statistics since the last time."""
         self.statistics_due.discard(partition)
         collector = self._collectors[partition]
         event_count, numbers = collector.event_count, collector.take()
-        if not numbers:  # texts and categories need none
-            return None
-        return StatisticsProposal(partition=partition, event_count=event_count, numbers=numbers)
+        return proposals_of(partition, event_count, numbers)
 
     # ------------------------------------------------------------------ folding
 

@@ -7,8 +7,10 @@ last word on their values.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+from msgspec import Meta, MsgspecError, Struct
+from msgspec.json import Decoder
 from pydantic import ValidationError
 from pydantic_core import from_json
 
@@ -57,7 +59,7 @@ class EventReader:
                 "send less, or raise events.bytes_max",
             )
         if self._native:
-            return parse(Event, value)
+            return _plain(value) or parse(Event, value)
         return self._mapped(value)
 
     def _mapped(self, value: bytes) -> Event:
@@ -78,6 +80,46 @@ class EventReader:
             segment=_segment(_at(body, self._segment), section.segment),
             meta=None if self._meta == () else _or_none(_at(body, self._meta)),
         )
+
+
+class _Plain(Struct):
+    """A native event of which nothing has to be converted."""
+
+    event_id: Annotated[str, Meta(min_length=1, max_length=EVENT_ID_CHARACTERS_MAX)]
+    features: dict[str, Any]
+    at_ms: int | None = None
+    segment: str | None = None
+    meta: Any = None
+
+
+_PLAIN = Decoder(_Plain)
+
+
+def _plain(value: bytes) -> Event | None:
+    """Return the native event in `value`, or None where `parse` has to look at it more closely.
+
+    What most records are, at half of the cost. `parse` is what decides: it converts more, and says
+    in a sentence what is wrong.
+
+    Examples
+    --------
+    >>> _plain(b'{"event_id": "a", "features": {"n": 1}}').features
+    {'n': 1}
+    >>> _plain(b'{"event_id": "a", "features": {"n": NaN}}')
+    """
+    try:
+        found = _PLAIN.decode(value)
+    except (MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return Event.of_valid(
+        {
+            "event_id": found.event_id,
+            "features": found.features,
+            "at_ms": found.at_ms,
+            "segment": found.segment,
+            "meta": found.meta,
+        }
+    )
 
 
 def parse(message: type[_Read], value: bytes) -> _Read:

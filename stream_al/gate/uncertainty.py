@@ -60,9 +60,14 @@ def margin(probabilities: Mapping[str, float]) -> float:
     """
     if len(probabilities) < 2:
         return 1.0
+    if len(probabilities) == 2:  # the most common: a third of the cost
+        one, other = probabilities.values()
+        gap = one - other if one > other else other - one
+        if 0.0 <= gap <= 1.0:
+            return 1.0 - gap
     values = sorted(probabilities.values())
     gap = values[-1] - values[-2]
-    if 0.0 <= gap <= 1.0 and (len(values) == 2 or not isnan(sum(values))):
+    if 0.0 <= gap <= 1.0 and not isnan(sum(values)):
         return 1.0 - gap
     return 1.0 if isnan(sum(values)) else _in_unit(1.0 - gap)
 

@@ -14,7 +14,9 @@ import json
 import struct
 from collections import deque
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
+
+from msgspec.json import Encoder
 
 from stream_al.messages import Query, Reason, Source, query_id_of
 
@@ -30,7 +32,7 @@ _PRIORITY_AT = _FACTS.size - 8
 
 Words = tuple[str | None, ...]
 
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encoded = Encoder().encode
 
 
 class PendingQuery:
@@ -113,7 +115,6 @@ class PendingQuery:
 
 def pack(query: Query, place: Source, base_ms: int) -> bytes:
     """Return all of a query but its id and words, packed."""
-    body = _to_json([query.features, query.meta])
     facts = _FACTS.pack(
         place.partition,
         place.offset,
@@ -130,7 +131,21 @@ def pack(query: Query, place: Source, base_ms: int) -> bytes:
         query.priority,
     )
     values = struct.pack(f"<{len(query.probabilities)}d", *query.probabilities.values())
-    return facts + values + body.encode("utf-8", "surrogatepass")
+    return facts + values + _body(query.features, query.meta)
+
+
+def _body(features: dict[str, Any], meta: Any) -> bytes:
+    """Return both as JSON, whatever they are; what the quick encoder refuses is rare.
+
+    Examples
+    --------
+    >>> _body({"n": 1.5}, None), len(_body({}, chr(0xD800)))
+    (b'[{"n":1.5},null]', 11)
+    """
+    try:
+        return _encoded([features, meta])
+    except ValueError:  # half of a character
+        return json.dumps([features, meta], ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 class _Line:

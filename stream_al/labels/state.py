@@ -66,8 +66,9 @@ class LabelState:
     closed
         What is remembered of other events; bounded by `labels.closed_max`.
     ballots
-        Place of a query that is not closed → what annotators said about it. An event that nobody
-        said anything about has none.
+        Event → what annotators said about its query that is not closed. An event that nobody said
+        anything about has none; there is one at most, for other query records of the event are
+        closed before anybody can vote on them.
     queries_end
         Partition of queries → the offset after the last query record seen.
     closed_ahead
@@ -95,7 +96,7 @@ class LabelState:
         self.first_at_ms: int | None = None
         self.pending = PendingTable()
         self.closed = ClosedTable(config.labels.closed_max, config.labels.revise_within)
-        self.ballots: dict[tuple[int, int], Ballot] = {}
+        self.ballots: dict[str, Ballot] = {}
         self.queries_end: defaultdict[int, int] = defaultdict(int)
         self.closed_ahead: defaultdict[int, set[int]] = defaultdict(set)
         self.seeds = Remembered(SEEDS_REMEMBERED_MAX)
@@ -111,7 +112,8 @@ class LabelState:
     def ballot(self, pending: PendingQuery) -> Ballot:
         """Return what was said about a pending query; a new, empty one is not kept."""
         place = pending.place
-        return self.ballots.get((place.partition, place.offset)) or Ballot()
+        ballot = self.ballots.get(pending.event_id)
+        return Ballot(place) if ballot is None or ballot.place != place else ballot
 
     def votes_wanted(self, pending: PendingQuery) -> int:
         """Return how many votes a pending query wants by now."""
@@ -134,7 +136,8 @@ class LabelState:
     def see(self, query: Query, *, place: Source, timestamp_ms: int, now_ms: int) -> bool:
         """Take in a query record; return whether it repeats an event and has to be closed.
 
-        A record that was seen before, or that the journal closed already, changes nothing.
+        A record that was seen before, or that the journal closed already, changes nothing. One
+        that somebody voted on stays open, also when a rebuild comes to another one before it.
         """
         partition, offset = place.partition, place.offset
         if offset < self.queries_end[partition]:
@@ -147,11 +150,20 @@ class LabelState:
         volunteered = known is not None and known.state == "volunteered"
         if self.pending.get(query.event_id) is not None or (known is not None and not volunteered):
             return True
+        if self._voted_ahead(query.event_id, place):
+            return True
         floor_ms = timestamp_ms if self.first_at_ms is None else self.first_at_ms
         self.pending.add(
             query, place=place, timestamp_ms=timestamp_ms, now_ms=now_ms, floor_ms=floor_ms
         )
         return False
+
+    def _voted_ahead(self, event_id: str, place: Source) -> bool:
+        """Whether somebody voted on a record of the event, other than `place`, not seen yet."""
+        ballot = self.ballots.get(event_id)
+        if ballot is None or ballot.place == place:
+            return False
+        return ballot.place.offset >= self.queries_end[ballot.place.partition]
 
     def fold(self, record: JournalRecord, position: int) -> None:
         """Take in a journal record; `UNLOCATED` for one that is not committed yet."""
@@ -234,8 +246,10 @@ class LabelState:
             closed.voices = voices_with(closed.voices, entry.annotator, entry.revision)
             self.annotators.observe_conflict(entry.annotator)
             return
-        place = (entry.query.partition, entry.query.offset)
-        self.ballots.setdefault(place, Ballot()).take(entry)
+        ballot = self.ballots.get(entry.event_id)
+        if ballot is None or ballot.place != entry.query:
+            ballot = self.ballots[entry.event_id] = Ballot(entry.query)
+        ballot.take(entry)
 
     def _fold_answer(self, entry: VoteEntry, truth: str) -> None:
         before = self.gold.answer(entry.event_id, entry.annotator)
@@ -263,7 +277,10 @@ class LabelState:
         if place.offset >= self.queries_end[place.partition]:
             self.closed_ahead[place.partition].add(place.offset)
         self.pending.close(event_id, place)
-        return self.ballots.pop((place.partition, place.offset), None) or Ballot()
+        ballot = self.ballots.get(event_id)
+        if ballot is None or ballot.place != place:
+            return Ballot(place)
+        return self.ballots.pop(event_id)
 
     def _fold_retraction(self, entry: RetractionEntry) -> None:
         closed = self.closed.get(entry.event_id)
@@ -312,8 +329,8 @@ class LabelState:
             for event_id, one in self.closed.items()
         ]
         ballots = [
-            (place, ballot.wanted, [(name, str(voice)) for name, voice in ballot.voices.items()])
-            for place, ballot in sorted(self.ballots.items())
+            (str(one.place), one.wanted, [(name, str(voice)) for name, voice in one.voices.items()])
+            for _, one in sorted(self.ballots.items())
         ]
         settings = self.settings.model_dump(mode="json")
         lineage = None if self.lineage is None else self.lineage.chain

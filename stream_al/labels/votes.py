@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stream_al.messages import LabelKind, Vote, VoteEntry
+from stream_al.messages import LabelKind, Source, Vote, VoteEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +121,18 @@ class Ballot:
 
     Attributes
     ----------
+    place
+        Of the query record in the queries topic.
     wanted
         Votes wanted, once disagreement raised it; None before.
     voices
         Annotator → what they said last; a retracted vote is gone.
     """
 
-    __slots__ = ("voices", "wanted")
+    __slots__ = ("place", "voices", "wanted")
 
-    def __init__(self) -> None:
+    def __init__(self, place: Source) -> None:
+        self.place = place
         self.wanted: int | None = None
         self.voices: dict[str, Voice] = {}
 

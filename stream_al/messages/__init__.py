@@ -42,6 +42,7 @@ from stream_al.messages.journal import (
     read_journal_record,
 )
 from stream_al.messages.label import Label, LabelKind, Outcome, OutcomeName
+from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Settings
 
 __all__ = [
@@ -91,6 +92,8 @@ __all__ = [
     "chained",
     "duration_ms",
     "initial_patch",
+    "packed",
     "query_id_of",
     "read_journal_record",
+    "unpacked",
 ]

@@ -6,13 +6,15 @@ need them and may not import each other. Sums merge pairwise: Chan, Golub, LeVeq
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import sqrt
 
-from stream_al.messages.journal import NumberStatistics, NumberSums
+from stream_al.messages.journal import NumberStatistics, NumberSums, StatisticsProposal
 
 SAMPLE_SIZE = 200
 KNOT_COUNT = 8
+NUMBERS_PER_PROPOSAL = 12
+"""With a sample of each: under 64 KiB, which every log takes whatever `events.bytes_max` is."""
 _LOWEST, _HIGHEST = 0.02, 0.98
 
 
@@ -67,6 +69,33 @@ def statistics_of(sums: NumberSums, knots: Sequence[float] = ()) -> NumberStatis
     """
     sd = sqrt(sums.m2 / sums.count) if sums.count else 0.0
     return NumberStatistics(mean=sums.mean, sd=sd, knots=tuple(knots))
+
+
+def proposals_of(
+    partition: int, event_count: int, numbers: Mapping[str, NumberSums]
+) -> list[StatisticsProposal]:
+    """Return what was measured in messages of bounded size; none when there is no number.
+
+    The last one says of how many events it was, so that nothing is journaled before all have come.
+
+    Examples
+    --------
+    >>> found = proposals_of(0, 30, {f"n{each}": sums_of([1.0]) for each in range(20)})
+    >>> [(len(one.numbers), one.event_count) for one in found]
+    [(12, 0), (8, 30)]
+    >>> proposals_of(0, 30, {})
+    []
+    """
+    names = list(numbers)
+    starts = range(0, len(names), NUMBERS_PER_PROPOSAL)
+    return [
+        StatisticsProposal(
+            partition=partition,
+            event_count=event_count if start == starts[-1] else 0,
+            numbers={name: numbers[name] for name in names[start : start + NUMBERS_PER_PROPOSAL]},
+        )
+        for start in starts
+    ]
 
 
 def knots_of(sample: Sequence[float]) -> tuple[float, ...]:

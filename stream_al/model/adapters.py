@@ -7,7 +7,7 @@ entry by entry. Models of a factory keep their strings, for they may extract fea
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -15,6 +15,22 @@ from stream_al.model.encoder import tokens_of
 
 COLUMNS_MAX = 8_192
 BUCKETS = 1_024
+
+
+class InOrder(set[Any]):
+    """A set that is walked in sorted order, however it came to hold what it holds.
+
+    A plain set is walked in the order of its collisions, which a round trip through a snapshot
+    changes. River's adaptive tree and Mondrian forest sum probabilities over such a set.
+
+    Examples
+    --------
+    >>> list(InOrder("cab"))
+    ['a', 'b', 'c']
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(sorted(super().__iter__()))
 
 
 class Bounded:

@@ -8,15 +8,20 @@ only, as River's pipelines do, so every replica learns the same.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from river import feature_extraction, linear_model, optim, preprocessing
+from river.utils.math import sigmoid
 
 from stream_al.model.one_vs_rest import OneVsRest
 
 TERMS_MAX = 2**18
 TEXTS_MAX = 16
 LEARNING_RATE = 0.5
+
+_Regression = tuple[dict[str, tuple[float, float, float]], float]
+"""Name → mean, sd and weight; and the intercept. A number that never varied has an infinite sd."""
 
 
 class BoundedTFIDF(feature_extraction.TFIDF):
@@ -39,6 +44,8 @@ class Baseline:
     ----------
     terms
         Columns learnt, at most 262,144; a prediction sees no other.
+    _regression
+        What the next predictions of numbers need, remembered until a label is learnt.
     _texts
         Name → its TF-IDF, made when the first text comes; at most 16.
     """
@@ -52,9 +59,43 @@ class Baseline:
         self._texts: dict[str, Any] = {}
         optimizer = optim.SGD(learning_rate)
         self._classifier = OneVsRest(linear_model.LogisticRegression(optimizer, l2=l2))
+        self._regression: _Regression | None = None
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[str, float]:
         """Return class → probability."""
+        regression = self._regression or self._of_numbers()
+        if regression is not None:
+            codes, intercept = regression
+            logit = 0.0
+            try:
+                for name, value in x.items():
+                    mean, sd, weight = codes[name]
+                    logit += (value - mean) / sd * weight
+            except (KeyError, TypeError):
+                pass  # of a column that is not known, or no number
+            else:
+                share = sigmoid(logit + intercept)
+                first, second = self._classifier.classes
+                return {first: 1.0 - share, second: share}
+        return self._predict(x)
+
+    def _of_numbers(self) -> _Regression | None:
+        """Return what River's own steps come to, where only numbers of two classes were learnt.
+
+        The same operations in the same order, at a third of their cost.
+        """
+        model, scaler = self._classifier.shared, self._scaler
+        if model is None or len(self.terms) != len(scaler.means):
+            return None
+        weights = model.weights
+        codes = {
+            name: (mean, scaler.vars[name] ** 0.5 or inf, weights.get(name, 0.0))
+            for name, mean in scaler.means.items()
+        }
+        self._regression = codes, model.intercept
+        return self._regression
+
+    def _predict(self, x: dict[str, Any]) -> dict[str, float]:
         numbers, texts, others = self._parts(x)
         columns = self._columns(self._known(numbers), texts, others)
         known = self._known(columns) if texts or others else columns
@@ -62,6 +103,7 @@ class Baseline:
 
     def learn_one(self, x: dict[str, Any], y: str) -> None:
         """Learn one label."""
+        self._regression = None
         numbers, texts, others = self._parts(x)
         self._admit(numbers)
         numbers = self._known(numbers)

@@ -1,7 +1,8 @@
 """Configuration → learner, with every doubt about it told before the first event.
 
 A stochastic model without a seed, or one that can't be pickled, would differ between replicas or be
-lost at a restart: both are refused here.
+lost at a restart: both are refused here. River's own models are imported when they are configured:
+they take two seconds of CPU, which every restart of a worker would wait for.
 """
 
 from __future__ import annotations
@@ -12,13 +13,10 @@ from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Protocol, runtime_checkable
 
-from river import forest, naive_bayes, tree
-
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.messages import NumberStatistics
-from stream_al.model.adapters import Bounded
-from stream_al.model.baseline import Baseline
+from stream_al.model.adapters import Bounded, InOrder
 from stream_al.model.one_vs_rest import OneVsRest
 from stream_al.model.presets import Committee, Linear
 
@@ -65,7 +63,7 @@ def build_learner(config: Config) -> Learner:
         _refuse_problems(made, section.factory)
         if not getattr(made, "_multiclass", True):
             made = OneVsRest(made)
-        return Bounded(made, types, strings=True)
+        return Bounded(_repeatable(made), types, strings=True)
     try:
         return _preset(section.preset, section.seed, section.parameters, types)
     except (TypeError, ValueError) as error:
@@ -89,6 +87,8 @@ def check_model(config: Config) -> list[str]:
         return list(error.problems)
     if not isinstance(learner, Bounded):
         return []
+    from river import naive_bayes  # noqa: PLC0415 - takes long
+
     costly = (naive_bayes.ComplementNB, naive_bayes.BernoulliNB)
     return [
         f"warning: model.factory holds {type(part).__name__}, which takes 7 to 9 ms for each "
@@ -107,12 +107,28 @@ def _preset(
         case "committee":
             return Committee(types, **parameters)
         case "river":
+            from stream_al.model.baseline import Baseline  # noqa: PLC0415 - takes long
+
             return Baseline(types, **parameters)
         case "tree":
+            from river import tree  # noqa: PLC0415 - takes long
+
             model: Any = tree.HoeffdingAdaptiveTreeClassifier(**{"seed": seed, **parameters})
         case _:
+            from river import forest  # noqa: PLC0415 - takes long
+
             model = forest.ARFClassifier(**{"seed": seed, **parameters})
-    return Bounded(model, types, strings=False)
+    return Bounded(_repeatable(model), types, strings=False)
+
+
+def _repeatable(made: Any) -> Any:
+    """Return the model, with its known classes walked in one order in every replica."""
+    for part in _parts(made):
+        state = getattr(part, "__dict__", {})
+        for name in ("classes", "_classes"):
+            if type(state.get(name)) is set:
+                state[name] = InOrder(state[name])
+    return made
 
 
 def _from_factory(path: str, seed: int, parameters: Mapping[str, Any]) -> Any:

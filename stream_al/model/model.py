@@ -94,7 +94,9 @@ class Model:
         if len(self.classes) < 2:
             return dict.fromkeys(self.classes, 1.0)
         try:
-            said = dict(self._learner.predict_proba_one(features))
+            said = self._learner.predict_proba_one(features)
+            if type(said) is not dict:
+                said = dict(said)
         except Exception:  # noqa: BLE001 - any River model, any error: the event gets an answer
             said = {}
         return self._normalised(said)
@@ -200,6 +202,13 @@ class Model:
 
     def _normalised(self, said: Mapping[Any, float]) -> dict[str, float]:
         """Return probabilities of all known classes: the one place where they are normalised."""
+        if len(self.classes) == 2:
+            # The same as below, for what is most common: half of its cost.
+            first, second = self.classes
+            one, other = float(said.get(first, 0.0)), float(said.get(second, 0.0))
+            total = one + other
+            if one >= 0.0 and other >= 0.0 and 0.0 < total < float("inf"):
+                return {first: one / total, second: other / total}
         shares = [float(said.get(name, 0.0)) for name in self.classes]
         total = 0.0
         for share in shares:

@@ -29,11 +29,19 @@ class OneVsRest:
 
     def predict_proba_one(self, x: dict[Any, Any]) -> dict[str, float]:
         """Return class → its own model's probability; they need not sum to 1."""
-        if len(self.classes) < 2:
-            return dict.fromkeys(self.classes, 1.0)
-        shares = [_positive(model.predict_proba_one(x)) for model in self._models]
-        first, others = 1.0 - shares[0], shares[1:] or shares
-        return dict(zip(self.classes, [first, *others], strict=True))
+        classes = self.classes
+        if len(classes) < 2:
+            return dict.fromkeys(classes, 1.0)
+        share = _positive(self._models[0].predict_proba_one(x))
+        if len(classes) == 2:
+            return {classes[0]: 1.0 - share, classes[1]: share}
+        others = [_positive(model.predict_proba_one(x)) for model in self._models[1:]]
+        return dict(zip(classes, [1.0 - share, *others], strict=True))
+
+    @property
+    def shared(self) -> Any | None:
+        """The one model of two classes, which answers for the second; None with more or fewer."""
+        return self._models[0] if len(self.classes) == 2 else None
 
     def learn_one(self, x: dict[Any, Any], y: str) -> None:
         """Learn one label in every model."""

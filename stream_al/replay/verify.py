@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from stream_al.engine import Engine, EventReader
-from stream_al.engine.decision import prediction_of
+from stream_al.engine.decision import prediction_fields, prediction_wire
 from stream_al.errors import InvalidInput
 from stream_al.gate import Choice
 from stream_al.messages import Prediction, ShadowPrediction, Source
@@ -71,9 +71,9 @@ def reproduce(
     if said.model_version != engine.version:
         return f"it names model version {said.model_version}, no worker ever was at that position"
     asked = said.would_query if isinstance(said, ShadowPrediction) else said.queried
-    made = prediction_of(
+    made = prediction_fields(
         read,
-        said.source,
+        said.source.model_dump(),
         timestamp_ms,
         probabilities,
         uncertainty,
@@ -83,10 +83,10 @@ def reproduce(
         said.reason,
         said.model_version,
     )
-    if made.to_wire() == stored:
+    if prediction_wire(made) == stored:
         return None
     for name in ("event_id", "label", "probabilities", "uncertainty", "segment", "at_ms"):
-        before, now = getattr(said, name), getattr(made, name)
+        before, now = getattr(said, name), made[name]
         if before != now:
             return f"{name} is {before!r} in the record and {now!r} when made again"
     return "its bytes differ, its fields do not"

@@ -23,7 +23,7 @@ from stream_al.config import Config
 from stream_al.labels import OpenQuery
 from stream_al.messages import Label, LabelKind
 from stream_al.port import Log
-from stream_al.service.commands.people import append_label, await_outcome, predicted, shown
+from stream_al.service.answering import append_label, await_outcome, predicted, shown
 from stream_al.service.desk import Desk
 from stream_al.service.gold import outcome_shown
 

@@ -12,7 +12,8 @@ text ends with its first full stop, what follows is ours, and mostly empty.
 4. A careful event is tried only after a mark with one *single* more was committed for its place.
    `SINGLES_MAX` found there are as many deaths with nothing else in the batch: it is set aside.
 
-Deaths from outside hit one event alone too seldom for 4; that is what 3 is for.
+Deaths from outside hit one event alone too seldom for 4; that is what 3 is for, and a pause before
+an event that was hit once is tried again.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ CAREFUL_ATTEMPTS = 2
 """So many deaths at one place before batches of one: one alone is mostly bad luck."""
 SINGLES_MAX = 3
 """So many deaths of an event alone before it is set aside."""
+PAUSE_S = 0.5
+"""Before an event that a death hit alone is tried alone again: whatever kills workers soon after
+their start strikes in the pause then, and proves nothing against the event."""
 QUARANTINED = "Quarantined"
 """The error class of the dead letter of an event that was set aside."""
 
@@ -68,8 +72,13 @@ class TakenOver(NamedTuple):
     found: Mark | None
 
 
-def parse(metadata: str) -> tuple[str, Mark | None]:
+def parse(metadata: str, partition: int | None = None) -> tuple[str, Mark | None]:
     """Return the packed gate, with its full stop or empty, and the mark behind it.
+
+    Parameters
+    ----------
+    partition
+        Whose metadata it is, for the sentence.
 
     Raises
     ------
@@ -94,8 +103,9 @@ def parse(metadata: str) -> tuple[str, Mark | None]:
         mark = Mark(*map(int, numbers))
         if mark.attempts > 0 and mark.until > mark.offset:
             return gate + end, mark
+    where = "" if partition is None else f" of events partition {partition}"
     raise Gone(
-        f"the committed metadata ends with {text[:40]!r}, which is no attempt mark; "
+        f"the committed metadata{where} ends with {text[:40]!r}, which is no attempt mark; "
         "restore the log's committed positions"
     )
 
@@ -138,7 +148,7 @@ class Attempts:
         Gone
             When the metadata is damaged.
         """
-        packed, found = parse(metadata)
+        packed, found = parse(metadata, partition)
         if found is not None and found.offset != offset:
             found = None  # somebody moved the position: what died elsewhere says nothing here
         self.taken_over[partition] = TakenOver(offset, packed, found)

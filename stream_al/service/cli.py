@@ -6,6 +6,7 @@ import typer
 
 from stream_al.service.commands import (
     audit,
+    broker,
     dead_letters,
     demo,
     evaluate,
@@ -15,6 +16,7 @@ from stream_al.service.commands import (
     setup,
     snapshot,
     stream,
+    topics,
     what_if,
 )
 
@@ -40,5 +42,7 @@ for module in (
     snapshot,
     dead_letters,
     what_if,
+    topics,
+    broker,
 ):
     module.register(app)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from time import perf_counter
+
+from stream_al.errors import Rewound
+from stream_al.port import Member, Transaction
 
 LATENCY_BOUNDS_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200, 604_800)
 BATCH_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -38,13 +44,31 @@ class Counters:
     labels: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     digest_mismatches: int = 0
+    rebalances: int = 0
+    transactions_aborted: int = 0
+    exits: Counter[str] = field(default_factory=Counter)
+    """Of earlier lives of this worker's slot, by kind."""
     journal_records: Counter[str] = field(default_factory=Counter)
     score_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))
+    commit_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))
     verification_latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_BOUNDS_S))
     recent: deque[tuple[int, int, float]] = field(
         default_factory=lambda: deque(maxlen=RATE_WINDOW_BATCHES)
     )
     """Per batch: events, queries, Σ rate."""
+
+    @contextmanager
+    def transaction(self, member: Member) -> Iterator[Transaction]:
+        """Give a transaction of `member`, its commit timed, counted when it does not count."""
+        began_s = 0.0
+        try:
+            with member.transaction() as transaction:
+                yield transaction
+                began_s = perf_counter()  # decides nothing: no clock of the loops
+        except Rewound:
+            self.transactions_aborted += 1
+            raise
+        self.commit_latency.observe(perf_counter() - began_s)
 
     def query_rate(self) -> float | None:
         """Return queries per event over the recent window, in [0, 1]; None before any event."""

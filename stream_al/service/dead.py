@@ -20,8 +20,11 @@ from pydantic import ValidationError
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.errors import InvalidInput
 from stream_al.messages import DeadLetter
-from stream_al.port import Log, Record
+from stream_al.port import Headers, Log, Record, Transaction
 from stream_al.service.attempts import QUARANTINED, Mark
+
+MESSAGE_CHARACTERS_MAX = 500
+"""A message may quote what came, which may be long; the raw bytes have it whole."""
 
 READ_RECORDS_MAX = 100
 """Letters read at a time: each may hold a whole raw record."""
@@ -111,10 +114,40 @@ def dead_letter(topic: str, record: Record, error: InvalidInput, *, raw_max: int
         partition=record.partition,
         offset=record.offset,
         error=error.error,
-        message=str(error),
+        message=str(error)[:MESSAGE_CHARACTERS_MAX],
         raw_bytes=len(raw) if cut else None,
         raw_sha256=sha256(raw).hexdigest() if cut else None,
     )
+
+
+def append_letter(transaction: Transaction, topic: str, letter: DeadLetter) -> None:
+    """Add a letter at the partition number that it came from, with headers for other tools."""
+    transaction.append(topic, letter.partition, letter.to_wire(), headers=headers_of(letter))
+
+
+def headers_of(letter: DeadLetter) -> Headers:
+    """Return what Kafka Streams writes beside its dead letters (KIP-1034), in its names and order.
+
+    All values are UTF-8, numbers in decimal. There is no stack: of the trace only its first line.
+
+    Examples
+    --------
+    >>> found = DeadLetter(raw_base64="", topic="t.events", partition=1, offset=7,
+    ...                    error="TooLarge", message="send less")
+    >>> dict(headers_of(found))["__streams.errors.offset"]
+    b'7'
+    """
+    said = {
+        "exception": letter.error,
+        "message": letter.message,
+        "stacktrace": f"{letter.error}: {letter.message}",
+        "topic": letter.topic,
+        "partition": str(letter.partition),
+        "offset": str(letter.offset),
+    }
+    return [
+        (f"__streams.errors.{name}", text.encode("utf-8", "replace")) for name, text in said.items()
+    ]
 
 
 def quarantined(mark: Mark) -> InvalidInput:

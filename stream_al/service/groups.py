@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream_al.config import Config
-from stream_al.errors import ConfigurationError
+from stream_al.errors import ConfigurationError, Gone
 from stream_al.messages import ModelEntry
 from stream_al.port import Log
 
@@ -22,6 +22,21 @@ def next_offset(log: Log, group: str, topic: str, partition: int) -> int:
     """Return where `group` goes on in a partition: its committed position, else the beginning."""
     done = log.committed(group, topic, partition)
     return done.offset if done else log.begin(topic, partition)
+
+
+def check_reached(topic: str, partition: int, offset: int, end: int) -> None:
+    """Refuse to go on from a committed position that lies above the end: nothing comes there.
+
+    Raises
+    ------
+    Gone
+        Naming both: the log lost records that were read already, or was made anew.
+    """
+    if offset > end:
+        raise Gone(
+            f"{topic!r} partition {partition} ends at {end}, but is committed up to {offset}: it "
+            "lost records, or was made anew; restore it, or begin with another `app`"
+        )
 
 
 def read_to_end(log: Log, topic: str, partition: int, position: int) -> bool:

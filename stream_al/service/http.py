@@ -6,28 +6,55 @@ import threading
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from stream_al.config import HttpSection
+from stream_al.config import HttpSection, LogSection
 from stream_al.service.logs import log as log_line
 from stream_al.service.metrics import WorkerCollector
 
-STALLED_AFTER_S = 30.0
+STEP_S_MAX = 30.0
+"""Unless a step may take longer: on Kafka `log.poll_interval` says so."""
 
 
 @dataclass(slots=True)
 class Health:
-    """What the loop tells about itself."""
+    """What the loop tells about itself.
+
+    Attributes
+    ----------
+    ready
+        Whether the journal is folded.
+    stepped_s
+        When the last step ended, monotonic seconds.
+    step_s_max
+        What a step may take.
+    """
 
     ready: bool = False
     stepped_s: float = 0.0
+    step_s_max: float = STEP_S_MAX
+
+    @classmethod
+    def of(cls, section: LogSection, *, now_s: float) -> Self:
+        """Return the health of a worker that begins.
+
+        Examples
+        --------
+        >>> Health.of(LogSection(), now_s=0.0).step_s_max
+        30.0
+        >>> slow = LogSection(connector="kafka", poll_interval="5m")
+        >>> Health.of(slow, now_s=0.0).step_s_max
+        300.0
+        """
+        allowed_s = section.poll_interval / 1_000 if section.connector == "kafka" else 0.0
+        return cls(stepped_s=now_s, step_s_max=max(STEP_S_MAX, allowed_s))
 
     def alive(self) -> bool:
         """Whether the loop made a step lately."""
-        return time.monotonic() - self.stepped_s < STALLED_AFTER_S
+        return time.monotonic() - self.stepped_s < self.step_s_max
 
 
 class Server:

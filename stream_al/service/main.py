@@ -1,19 +1,27 @@
 """Entry of the command line: pins the hash seed, runs the command, turns errors into exit codes.
 
-Exit codes: 0 done, 1 stopped in doubt, 2 wrong usage or configuration, 3 a check found a violation.
+Exit codes: 0 done; 1 stopped in doubt, a restart may help; 2 wrong usage or configuration, or data
+that is gone: a restart won't help; 3 a check found a violation.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 
+ENDED_BY_SIGTERM = 128 + signal.SIGTERM
+
 
 def main() -> None:
     """Run `stream-al`; ends the process."""
+    if os.getpid() == 1:
+        # The kernel keeps from process 1 what it has no handler for, so a container that is stopped
+        # while it starts would wait to be killed. `run` puts its own handler over this one.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(ENDED_BY_SIGTERM))
     if os.environ.get("PYTHONHASHSEED") != "0":
         # River's trees iterate over sets of strings: replicas agree only under one hash seed.
         os.environ["PYTHONHASHSEED"] = "0"
@@ -52,7 +60,7 @@ def _ending(error: Exception) -> tuple[int | None, list[str]]:
         case ConfigurationError():
             return 2, [f"config: {problem}" for problem in error.problems]
         case InDoubt():
-            return 1, [f"{error.kind}: {error}"]
+            return error.exit_code, [f"{error.kind}: {error}"]
         case InvalidInput():
             return 2, [f"input: {error}"]
         case OSError():

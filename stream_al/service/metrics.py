@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from stream_al.quality import QualitySummary
 from stream_al.service.counters import Counters, Histogram
+from stream_al.service.exits import KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class View:
     quality: QualitySummary | None = None
     learn_failures: int = 0
     snapshot_age_s: float | None = None
+    held_back: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
 class WorkerCollector(Collector):
@@ -66,6 +68,18 @@ class WorkerCollector(Collector):
             counters.digest_mismatches,
         )
         yield _counts("journal_records", "Records journaled", "kind", counters.journal_records)
+        yield _count(
+            "rebalances", "Times that partitions came or went in this process", counters.rebalances
+        )
+        yield _count(
+            "transactions_aborted",
+            "Batches done again, since the group moved while they were made",
+            counters.transactions_aborted,
+        )
+        # Each kind from the start: Prometheus sees no increase in a series that begins with 1.
+        exits = dict.fromkeys(KINDS, 0) | counters.exits
+        yield _counts("exits", "Ends of earlier lives of this slot", "kind", exits)
+        yield _histogram("commit_latency_seconds", "Time of a commit", counters.commit_latency)
         yield _histogram("score_latency_seconds", "Time of a batch", counters.score_latency)
         yield _histogram(
             "verification_latency_seconds",
@@ -101,6 +115,14 @@ class WorkerCollector(Collector):
         for (topic, partition), count in view.lag.items():
             lag.add_metric([topic, str(partition)], count)
         yield lag
+        held = GaugeMetricFamily(
+            "stream_al_open_transaction_records",
+            "Offsets that transactions not ended yet hold back, so that nobody reads on",
+            labels=["topic", "partition"],
+        )
+        for (topic, partition), count in view.held_back.items():
+            held.add_metric([topic, str(partition)], count)
+        yield held
         info = GaugeMetricFamily(
             "stream_al_build_info", "Versions of this worker", labels=["version", "river", "python"]
         )

@@ -1,7 +1,8 @@
 """`journal redact`: a person's payload leaves the journal, and the model that learnt it retires.
 
-In this order, so that a second run finishes what a killed one began: first a lineage that never
-learns of these events, then their payloads are blanked, then the snapshots from before are removed.
+In this order, so that a second run finishes what a killed one began: first the log is asked whether
+it can rewrite, then comes a lineage that never learns of these events, then their payloads are
+blanked, then the snapshots from before are removed.
 Every worker folds to the same model before and after the blanking, for the lineage in force leaves
 these events out.
 """
@@ -39,6 +40,7 @@ def redact_events(
         When the journal holds nothing of one of them, no resolver journals the new lineage, or the
         log can't rewrite.
     """
+    log.rewrite(config.topic("journal"), 0, {})
     lineage = _known(log, config, event_ids)
     if lineage is None or not set(event_ids) <= set(lineage[1].without):
         proposal = lineage_proposal(

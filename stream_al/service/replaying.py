@@ -17,7 +17,7 @@ from stream_al.port import Log, Record
 from stream_al.replay import Refold, Reproduction, reproduce
 from stream_al.service.clock import Clock
 from stream_al.service.follower import Comparison, Follower
-from stream_al.service.view import journal, records
+from stream_al.service.view import journal, predictions, records
 
 COMPARISONS_MAX = 100_000
 Progress = Callable[[int, int], None]
@@ -120,7 +120,7 @@ def _with_events(
     """Yield (version, partition, prediction, event) of a partition; no event once it is gone."""
     events = records(log, config.topic("events"), partition, 0)
     event = next(events, None)
-    for stored in records(log, config.topic("predictions"), partition, 0):
+    for stored in predictions(log, config, partition, 0):
         said = from_json(stored.value)
         offset = said["source"]["offset"]
         while event is not None and event.offset < offset:

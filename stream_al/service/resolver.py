@@ -39,28 +39,27 @@ from stream_al.messages import (
 from stream_al.port import Log, Position, Record, Transaction
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.dead import dead_letter
+from stream_al.service.dead import append_letter, dead_letter
 from stream_al.service.environment import environment
 from stream_al.service.follower import Digest
 from stream_al.service.groups import (
     check_lineage,
+    check_reached,
     lag,
     next_offset,
     read_to_end,
     resolver_group,
-    scorer_group,
 )
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
+from stream_al.service.retention import Retention
 from stream_al.service.view import READ_RECORDS_MAX
 
 LABELS_STEP_MAX = 500
 PROPOSALS_STEP_MAX = 200
 JOURNAL_STEP_MAX = 5_000
 QUERY_READS_MAX = 5
-PROPOSAL_BYTES_MORE = 1_048_576  # around the features: statistics name every number
-RETENTION_EVERY_MS = 60_000
-RESOLVER_READS = ("queries", "labels", "controls", "statistics")
+INPUT_BYTES_MORE = 65_536  # around the features; what is journaled of them must fit a broker
 
 Clean = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -122,9 +121,8 @@ class ResolverLoop:
         self._positions: dict[tuple[str, int], int] = {}
         self._committed: dict[tuple[str, int], int] = {}
         self._resolver: Resolver | None = None
-        self._known_partitions = 0
-        self._retention_ms = clock.now_ms()
-        self._retention_left: list[str] = []
+        self._known_partitions: tuple[int, ...] = ()
+        self._retention = Retention(log, config, now_ms=clock.now_ms())
         self._member = log.join(self._group, self._journal, name=name)
 
     @property
@@ -135,6 +133,7 @@ class ResolverLoop:
     def step(self, *, timeout_s: float) -> bool:
         """Do one step; return whether there was anything to do."""
         batch = self._member.poll(limit=JOURNAL_STEP_MAX, timeout_s=timeout_s)
+        self._counters.rebalances += bool(batch.assigned or batch.revoked)
         if batch.revoked:
             self._resolver = None
         if batch.assigned:
@@ -184,13 +183,25 @@ class ResolverLoop:
             for topic, _ in self._inputs
             for partition in range(self._log.partition_count(topic))
         }
+        self._check_reached(resolver)
         self._committed = {}
         self._resolver = resolver
         self._member.seek(0, resolver.position)
         log_line("journal_owned", position=resolver.position, pending=resolver.pending_count)
 
-    def _partitions(self) -> int:
-        return self._log.partition_count(self._config.topic("events"))
+    def _check_reached(self, resolver: Resolver) -> None:
+        """Refuse to go on where an input, or the journal, lost what was read already."""
+        positions = self._positions | {(self._journal, 0): self._committed_offset(self._journal, 0)}
+        for partition, offset in resolver.queries_end.items():
+            positions[self._queries, partition] = offset
+        ends = {topic: self._log.ends(topic) for topic, _ in positions}
+        for (topic, partition), offset in positions.items():
+            check_reached(topic, partition, offset, ends[topic][partition])
+
+    def _partitions(self) -> tuple[int, ...]:
+        """Return how many partitions there are of what grows: they come one topic after another."""
+        grow = ("events", "labels", "queries")
+        return tuple(self._log.partition_count(self._config.topic(name)) for name in grow)
 
     def _committed_offset(self, topic: str, partition: int) -> int:
         return next_offset(self._log, self._group, topic, partition)
@@ -204,21 +215,19 @@ class ResolverLoop:
         taken = list(self._read_inputs())
         complete, repeated = self._read_queries(resolver, now_ms, to_end=bool(taken))
         step.journal += repeated
-        for topic, record in taken if complete else ():
-            if not self._handle(resolver, topic, record, step, now_ms):
-                break
-            self._positions[topic, record.partition] = record.offset + 1
+        if complete:
+            self._handle_all(resolver, taken, step, now_ms)
         step.journal += resolver.tick(now_ms)
         step.journal += self._digests(resolver, now_ms)
         positions = self._positions | self._oldest_pending(resolver)
         if step.journal or positions != self._committed:
-            with self._member.transaction() as transaction:
+            with self._counters.transaction(self._member) as transaction:
                 self._write(transaction, step, positions)
                 # For `status` only: a takeover folds the journal from its beginning.
                 transaction.commit_position(self._journal, 0, Position(resolver.position))
             self._committed = positions
             self._count(step)
-        self._enforce_retention(now_ms)
+        self._retention.enforce(now_ms)
         return bool(taken or step.journal or not complete)
 
     def _digests(self, resolver: Resolver, now_ms: int) -> list[JournalRecord]:
@@ -238,7 +247,8 @@ class ResolverLoop:
 
     def _read_inputs(self) -> Iterator[tuple[str, Record]]:
         for topic, limit in self._inputs:
-            for partition in range(self._log.partition_count(topic)):
+            partitions = [place[1] for place in self._positions if place[0] == topic]
+            for partition in partitions:
                 position = self._positions[topic, partition]
                 records = self._log.read(topic, partition, position, limit=limit, wait=False)
                 for record in records:
@@ -254,7 +264,7 @@ class ResolverLoop:
         repeated: list[JournalRecord] = []
         complete = True
         ends = self._log.ends(self._queries) if to_end else ()
-        for partition in range(self._log.partition_count(self._queries)):
+        for partition in range(len(ends) or self._log.partition_count(self._queries)):
             start = resolver.queries_end.get(partition, 0)
             found: list[Record] = []
             for _ in range(QUERY_READS_MAX):
@@ -278,13 +288,32 @@ class ResolverLoop:
             found[self._queries, partition] = end if oldest is None else oldest.offset
         return found
 
+    def _handle_all(
+        self, resolver: Resolver, taken: list[tuple[str, Record]], step: _Step, now_ms: int
+    ) -> None:
+        """Decide about inputs; what must wait for the commit holds back those behind it only.
+
+        But for controls: one that waits until all is confirmed would wait for ever.
+        """
+        waiting: set[tuple[str, int]] = set()
+        for topic, record in taken:
+            place = topic, record.partition
+            if place in waiting:
+                continue
+            if self._handle(resolver, topic, record, step, now_ms):
+                self._positions[place] = record.offset + 1
+            elif topic == self._controls:
+                return
+            else:
+                waiting.add(place)
+
     def _handle(
         self, resolver: Resolver, topic: str, record: Record, step: _Step, now_ms: int
     ) -> bool:
         """Decide about one input; False when what was decided must be committed first."""
         bytes_max = self._config.events.bytes_max
         try:
-            _check_size(record, bytes_max + PROPOSAL_BYTES_MORE)
+            _check_size(record, bytes_max + INPUT_BYTES_MORE)
             if topic == self._labels:
                 return self._on_label(resolver, record, step, now_ms)
             if topic == self._controls:
@@ -333,7 +362,7 @@ class ResolverLoop:
             transaction.append(outcomes, outcome.source.partition, outcome.to_wire(), key)
         dead_letters = self._config.topic("dead_letters")
         for letter in step.letters:
-            transaction.append(dead_letters, letter.partition, letter.to_wire())
+            append_letter(transaction, dead_letters, letter)
         for place, offset in positions.items():
             if self._committed.get(place) != offset:
                 transaction.commit_position(*place, Position(offset))
@@ -346,24 +375,6 @@ class ResolverLoop:
         for entry in step.journal:
             if isinstance(entry, LabelEntry):
                 counters.verification_latency.observe(entry.latency_ms / 1_000)
-
-    def _enforce_retention(self, now_ms: int) -> None:
-        """About once a minute, or at once where a call left some: drop what nobody needs."""
-        if now_ms - self._retention_ms < RETENTION_EVERY_MS and not self._retention_left:
-            return
-        self._retention_ms = now_ms
-        keep_ms = self._config.log.retention
-        groups = dict.fromkeys(RESOLVER_READS, self._group)
-        groups["events"] = scorer_group(self._config)
-        left = []
-        for name in self._retention_left or [*groups, "predictions", "outcomes", "dead_letters"]:
-            topic = self._config.topic(name)
-            owners = {topic: groups[name]} if name in groups else {}
-            dropped = self._log.enforce_retention({topic: keep_ms}, owners)
-            if dropped:
-                log_line("retention", topic=topic, dropped=dropped)
-                left.append(name)
-        self._retention_left = left
 
 
 def _check_size(record: Record, bytes_max: int) -> None:

@@ -23,14 +23,15 @@ from operator import attrgetter
 from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import Gone, InvalidInput, Rewound
-from stream_al.messages import Source
+from stream_al.messages import packed
 from stream_al.port import Log, Member, Position, Record, Transaction
-from stream_al.service.attempts import Attempts, Mark, write
+from stream_al.service.attempts import PAUSE_S, Attempts, Mark, write
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.dead import dead_letter, quarantined
+from stream_al.service.dead import append_letter, dead_letter, quarantined
 from stream_al.service.follower import Follower
 from stream_al.service.groups import (
+    check_reached,
     next_offset,
     read_to_end,
     resolver_group,
@@ -38,7 +39,7 @@ from stream_al.service.groups import (
 )
 from stream_al.service.logs import log as log_line
 
-BATCH_RECORDS_MAX = 500
+BATCH_RECORDS_MAX = 1_000
 OLDEST_OPEN_EVERY_S = 1.0
 
 
@@ -95,6 +96,7 @@ class Scorer:
                 self._clock.sleep(timeout_s)
             return folded
         batch = self._member.poll(limit=BATCH_RECORDS_MAX, timeout_s=0 if folded else timeout_s)
+        self._counters.rebalances += bool(batch.assigned or batch.revoked)
         for partition in batch.revoked:
             self.engine.drop_partition(partition)
             self._attempts.drop(partition)
@@ -110,6 +112,10 @@ class Scorer:
     def lag(self) -> dict[int, int]:
         """Return how many records each owned partition has that are not scored yet."""
         return {} if self._member is None else self._member.lag()
+
+    def held_back(self) -> dict[int, int]:
+        """Return how many offsets of each owned partition open transactions hold back."""
+        return {} if self._member is None else self._member.held_back()
 
     def caught_up(self) -> bool:
         """Whether the journal and every owned partition are read to their present ends."""
@@ -144,6 +150,7 @@ class Scorer:
     def _take_over(self, partition: int) -> None:
         done = self._log.committed(scorer_group(self._config), self._events, partition)
         offset = done.offset if done else self._log.begin(self._events, partition)
+        check_reached(self._events, partition, offset, self._log.end(self._events, partition))
         packed = self._attempts.take_over(partition, offset, done.metadata if done else "")
         self.engine.open_partition(partition, packed)
         seen = self.engine.gates[partition].model_version
@@ -173,7 +180,7 @@ class Scorer:
         due = self._attempts.begin(ends, now_ms=self._clock.now_ms())
         if not due:
             return  # what was taken over is idle: nothing of it is in this batch
-        with self._owning().transaction() as transaction:
+        with self._counters.transaction(self._owning()) as transaction:
             for partition, (offset, metadata) in due.items():
                 transaction.commit_position(self._events, partition, Position(offset, metadata))
         for partition in due.keys() & self._attempts.careful.keys():
@@ -191,9 +198,11 @@ class Scorer:
                 return
             poison = attempts.is_poison(partition)
             if not poison and not begun:
+                if mark.singles:
+                    self._clock.sleep(PAUSE_S)
                 packed = self.engine.pack_partition(partition)
                 place = Position(mark.offset, write(packed, attempts.alone(partition)))
-                with self._owning().transaction() as transaction:
+                with self._counters.transaction(self._owning()) as transaction:
                     transaction.commit_position(self._events, partition, place)
             begun = index + 1 < len(records)
             left = attempts.passed(partition, after, goes_on=begun)
@@ -205,7 +214,7 @@ class Scorer:
     def _quarantine(self, record: Record, mark: Mark, left: Mark | None) -> None:
         """Set an event aside that killed the process again and again, and go on behind it."""
         batch = _Batch()
-        with self._owning().transaction() as transaction:
+        with self._counters.transaction(self._owning()) as transaction:
             self._set_aside(transaction, record, quarantined(mark), batch)
             self._commit(transaction, record.partition, record.offset + 1, left)
         self._counters.events += 1
@@ -217,12 +226,15 @@ class Scorer:
         batch = _Batch()
         self._read_oldest_open()
         now_ms = self._clock.now_ms()
-        with self._owning().transaction() as transaction:
+        with self._counters.transaction(self._owning()) as transaction:
             for partition, run in groupby(records, key=attrgetter("partition")):
                 last = None
                 for last in run:
                     self._score_one(transaction, last, now_ms, batch)
                 assert last is not None
+                for value in packed(batch.packed):
+                    transaction.append(self._predictions, partition, value)
+                batch.packed.clear()
                 self._commit(transaction, partition, last.offset + 1, mark)
         counters = self._counters
         counters.events += len(records)
@@ -241,18 +253,21 @@ class Scorer:
             event = self._reader.read(record.value)
             decision = self.engine.score(
                 event,
-                source=Source(partition=partition, offset=record.offset),
+                partition=partition,
+                offset=record.offset,
                 at_ms=record.timestamp_ms,
                 oldest_open_ms=None if oldest_ms is None else max(0, now_ms - oldest_ms),
             )
-            prediction = decision.prediction
             key = event.event_id.encode("utf-8")
         except InvalidInput as error:
             self._set_aside(transaction, record, error, batch)
             return
-        transaction.append(self._predictions, partition, prediction.to_wire(), key)
+        if self._config.predictions.pack == "poll":
+            batch.packed.append(decision.wire())
+        else:
+            transaction.append(self._predictions, partition, decision.wire(), key)
         batch.predictions += 1
-        batch.rate += prediction.rate
+        batch.rate += decision.fields["rate"]
         query = decision.query
         if query is not None:
             transaction.append(self._queries, partition, query.to_wire(), key)
@@ -262,15 +277,14 @@ class Scorer:
         self, transaction: Transaction, record: Record, error: InvalidInput, batch: _Batch
     ) -> None:
         letter = dead_letter(self._events, record, error, raw_max=self._config.events.bytes_max)
-        transaction.append(self._dead_letters, record.partition, letter.to_wire())
+        append_letter(transaction, self._dead_letters, letter)
         batch.dead_letters[error.error] += 1
 
     def _commit(
         self, transaction: Transaction, partition: int, offset: int, mark: Mark | None
     ) -> None:
         if partition in self.engine.statistics_due:
-            statistics = self.engine.take_statistics(partition)
-            if statistics is not None:
+            for statistics in self.engine.take_statistics(partition):
                 transaction.append(self._statistics, 0, statistics.to_wire())
         metadata = write(self.engine.pack_partition(partition), mark)
         transaction.commit_position(self._events, partition, Position(offset, metadata))
@@ -297,6 +311,7 @@ class _Batch:
     """What one batch counted; added to the worker's counters only once it is committed."""
 
     predictions: int = 0
+    packed: list[bytes] = field(default_factory=list)
     rate: float = 0.0
     queries: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)

@@ -1,6 +1,6 @@
 """Reads the configuration: one YAML file, environment variables over it, problems all at once.
 
-The only module that reads the environment for settings.
+The only module that reads the environment for settings; a log reads its own secrets.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from stream_al.config import Config
+from stream_al.config import SECURITY_SECRETS, Config
 from stream_al.errors import ConfigurationError
 
 FILE_VARIABLE = "STREAM_AL_CONFIG"
@@ -24,7 +24,13 @@ SECRET_VARIABLE = "STREAM_AL_GATE__SECRET"  # noqa: S105 - the name of a variabl
 SECRET_BYTES_MIN = 16
 SNAPSHOT_KEY_VARIABLE = "STREAM_AL_SNAPSHOTS__KEY"
 _PREFIX = "STREAM_AL_"
-_OWN_VARIABLES = {FILE_VARIABLE, SECRET_VARIABLE, SNAPSHOT_KEY_VARIABLE, "STREAM_AL_DEMO_DATA"}
+_OWN_VARIABLES = {
+    FILE_VARIABLE,
+    SECRET_VARIABLE,
+    SNAPSHOT_KEY_VARIABLE,
+    "STREAM_AL_DEMO_DATA",
+    *SECURITY_SECRETS.values(),
+}
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:

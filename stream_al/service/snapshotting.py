@@ -47,11 +47,16 @@ def snapshot_store(config: Config) -> SnapshotStore | None:
     ConfigurationError
         When the key can't be used.
     """
+    folder = state_folder(config)
+    return None if folder is None else SnapshotStore(folder, snapshot_key(config))
+
+
+def state_folder(config: Config) -> Path | None:
+    """Return where workers keep files of their own; None for a log in memory that names none."""
     directory = config.snapshots.directory
     if directory is None and config.log.connector == "memory":
         return None
-    folder = Path(directory or f"{log_path(config)}.snapshots")
-    return SnapshotStore(folder, snapshot_key(config))
+    return Path(directory or f"{log_path(config)}.snapshots")
 
 
 def load_newest(log: Log, config: Config, engine: Engine) -> int:

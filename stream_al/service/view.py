@@ -17,6 +17,7 @@ from stream_al.messages import (
     RetractionEntry,
     Settings,
     read_journal_record,
+    unpacked,
 )
 from stream_al.port import Log, Record
 from stream_al.quality import Quality, QualitySummary
@@ -34,6 +35,21 @@ def records(log: Log, topic: str, partition: int, start: int) -> Iterator[Record
             return
         yield from batch
         position = batch[-1].offset + 1
+
+
+def predictions(log: Log, config: Config, partition: int, start: int) -> Iterator[Record]:
+    """Yield the predictions of a partition, one a record: those of an array have its offset."""
+    for record in records(log, config.topic("predictions"), partition, start):
+        yield from opened_up(record)
+
+
+def opened_up(record: Record) -> Iterator[Record]:
+    """Yield a record, or each message of its array."""
+    if not record.value.startswith(b"["):
+        yield record
+        return
+    for value in unpacked(record.value):
+        yield record._replace(value=value)
 
 
 def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, JournalRecord]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.engine import Engine
@@ -22,10 +22,12 @@ from stream_al.service.resolver import ResolverLoop
 from stream_al.service.scorer import Scorer
 from stream_al.service.snapshot_writer import SnapshotChild
 from stream_al.service.snapshotting import load_newest
+from stream_al.service.starting import Role
 
-Role = Literal["all", "scorer", "resolver"]
 POLL_S = 0.05
 VIEW_EVERY_S = 1.0
+COLLECT_AFTER = 100_000
+"""New objects between two looks for cycles: a batch of events makes some ten thousand, in none."""
 
 
 class Worker:
@@ -55,7 +57,7 @@ class Worker:
     ) -> None:
         self.counters = Counters()
         self.collector = WorkerCollector(self.counters)
-        self.health = Health(stepped_s=clock.monotonic_s())
+        self.health = Health.of(config.log, now_s=clock.monotonic_s())
         self._log = log
         self._config = config
         self._clock = clock
@@ -153,7 +155,18 @@ class Worker:
             quality=engine.quality.summary() if engine else None,
             learn_failures=engine.model.failed_count if engine else 0,
             snapshot_age_s=self._snapshots.age_s(self._clock.now_ms()),
+            held_back=self._held_back(),
         )
+
+    def _held_back(self) -> dict[tuple[str, int], int]:
+        """Return (short name of a topic, partition) → offsets that open transactions hold back."""
+        found = {
+            name: self._log.held_back(self._config.topic(name))
+            for name in ("journal", "queries", "labels")
+        }
+        if self.scorer is not None:
+            found["events"] = self.scorer.held_back()
+        return {(name, at): count for name, some in found.items() for at, count in some.items()}
 
     def _lag(self) -> dict[tuple[str, int], int]:
         """Return (short name of a topic, partition) → records not read yet by this worker."""
@@ -175,6 +188,8 @@ def _credit(engine: Engine) -> float | None:
 def serve(worker: Worker, config: Config, *, until_idle: bool) -> None:
     """Run `worker` with its HTTP server; SIGTERM and SIGINT end it after the batch."""
     server = Server(config.http, worker.collector, worker.health)
+    gc.freeze()  # what was imported and folded until now stays
+    gc.set_threshold(COLLECT_AFTER)
     with _stopped_by_signals(worker):
         try:
             worker.run(until_idle=until_idle)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pydantic_core import from_json
 
 from stream_al.config import Config
-from stream_al.messages import Event, Settings, Source
+from stream_al.messages import Event, Settings
 from stream_al.replay import Recorded, WhatIf
 from tests.benchmarks.row import Row, paired, taught, texts
 
@@ -28,9 +28,7 @@ def what_if_row() -> Row:
     def score() -> list[bytes]:
         engine.open_partition(0)
         return [
-            engine.score(
-                event, source=Source(partition=0, offset=offset), at_ms=offset
-            ).prediction.to_wire()
+            engine.score(event, partition=0, offset=offset, at_ms=offset).wire()
             for offset, event in enumerate(events)
         ]
 

@@ -20,6 +20,10 @@ WORDS = 25
 REPEATS = 7
 
 
+class NotMeasured(Exception):
+    """Rows could not be measured; the sentence says what is missing. It counts as broken."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One figure: what was measured, the ratio and its bound (at most, or at least)."""

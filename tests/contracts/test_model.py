@@ -489,6 +489,19 @@ for preset in ["linear", "committee", "river", "tree", "forest"]:
 """
 
 
+@pytest.mark.parametrize("preset", ["tree", "forest"])
+def test_an_order_of_collisions_is_not_part_of_a_model(preset: str) -> None:
+    """Many classes whose hashes collide differently after a round trip: the same digests."""
+    rng, names = random.Random(9), [f"class {i}" for i in range(20)]
+    for start in range(0, 20, 4):
+        config = Config.model_validate({"model": {"preset": preset, "seed": 3}})
+        model = Model(config)
+        for i in range(60):
+            model.learn({"x": rng.gauss(i % 4, 1.0), "y": rng.gauss(0, 1)}, names[start + i % 4])
+
+        assert Model.load(config, model.dump()).digest() == model.digest()
+
+
 def test_digests_agree_between_fresh_processes() -> None:
     """Two processes with PYTHONHASHSEED pinned, one of ours with another: the same digests."""
     root = Path(__file__).parents[2]

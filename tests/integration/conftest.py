@@ -22,6 +22,8 @@ from stream_al.service.settings import load_config
 from stream_al.service.view import records
 from stream_al_connectors import open_log
 
+DEADLINE_MS = 600_000
+"""Of what the tests read themselves: their own process must not end on a slow broker."""
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 # A runner in the background ignores SIGINT, and every process of a test would inherit that.
@@ -71,7 +73,7 @@ class Forks:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.close()
-        self._server.wait(timeout=5)
+        self._server.wait(timeout=60)
         self._server.stdout.close()
 
 
@@ -99,7 +101,7 @@ class Process:
             self._code = self._forks.ask({"poll": self.pid})
         return self._code
 
-    def wait(self, timeout_s: float = 30.0) -> Ended:
+    def wait(self, timeout_s: float = 60.0) -> Ended:
         deadline = time.monotonic() + timeout_s
         while (code := self.poll()) is None:
             assert time.monotonic() < deadline, f"still running; it said: {self.err[-2000:]}"
@@ -118,7 +120,7 @@ class Process:
         self.send_signal(signal.SIGTERM)
         return self.wait(10.0)
 
-    def wait_for(self, text: str, timeout_s: float = 20.0) -> None:
+    def wait_for(self, text: str, timeout_s: float = 60.0) -> None:
         """Wait until the process says `text` on stderr."""
         until(lambda: text in self.err or self.poll() is not None, timeout_s)
         assert text in self.err, self.err
@@ -155,7 +157,9 @@ class Deployment:
     @property
     def log(self) -> Log:
         if self._log is None:
-            self._log = open_log(self.config)
+            config = self.config
+            section = config.log.model_copy(update={"deadline": DEADLINE_MS})
+            self._log = open_log(config.model_copy(update={"log": section}))
         return self._log
 
     def start(
@@ -166,8 +170,12 @@ class Deployment:
         environment: dict[str, str] | None = None,
         file_bytes_max: int | None = None,
         clock_shift_ms: int = 0,
+        slow_s: float = 0.0,
     ) -> Process:
-        """Start a command in a process of its own, on a full disk or a wrong clock if told so."""
+        """Start a command in a process of its own, on a full disk or a wrong clock if told so.
+
+        With `slow_s` it can be made to stumble: see `stumbles`.
+        """
         name = self.folder / "process" / str(len(self._processes))
         process = Process(
             self._forks,
@@ -180,6 +188,7 @@ class Deployment:
                 "stderr": f"{name}.err",
                 "file_bytes_max": file_bytes_max,
                 "clock_shift_ms": clock_shift_ms,
+                "slow_s": slow_s,
             },
         )
         self._processes.append(process)
@@ -243,7 +252,7 @@ def _line(event: dict[str, Any] | bytes | str) -> bytes:
     return (event if isinstance(event, str) else json.dumps(event)).encode()
 
 
-def until(true: Callable[[], object], timeout_s: float = 20.0, every_s: float = 0.01) -> float:
+def until(true: Callable[[], object], timeout_s: float = 60.0, every_s: float = 0.01) -> float:
     """Wait until something is true; return how long it took, in seconds."""
     started = time.monotonic()
     while not true():

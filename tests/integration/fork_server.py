@@ -17,11 +17,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from stream_al.model import baseline
 from stream_al.service import activate, annotate, cli, worker
 from stream_al.service.main import run
 from tests.integration import simulated
+from tests.integration.stumbles import stumble
 
-IMPORTED = (activate, annotate, cli, worker)
+IMPORTED = (activate, annotate, baseline, cli, worker)
 
 
 def main() -> None:
@@ -77,6 +79,8 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     sys.stdin = os.fdopen(0, "r", closefd=False)
+    if order["slow_s"]:
+        stumble(order["slow_s"])
     if order["clock_shift_ms"]:
         real, shift_ns = time.time_ns, order["clock_shift_ms"] * 1_000_000
         time.time_ns = lambda: real() + shift_ns

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 from random import Random
 from typing import Any
+
+from kafka import KafkaProducer
 
 from stream_al.config import Config
 from stream_al.engine import Engine, EventReader
@@ -17,6 +20,7 @@ from stream_al.port import Outgoing
 from stream_al.service.settings import gate_secret, load_config
 from stream_al.service.view import records
 from stream_al_connectors import open_log
+from stream_al_connectors.kafka.settings import Clients
 from stream_al_connectors.opening import log_path
 
 LOOK_S = 0.02
@@ -33,13 +37,13 @@ def people(seed: str, truth_file: str) -> int:
     rng = Random(int(seed))
     log = open_log(config)
     topic = config.topic("queries")
-    positions = dict.fromkeys(range(log.partition_count(topic)), 0)
+    positions: defaultdict[int, int] = defaultdict(int)
     waiting: deque[tuple[int, Outgoing]] = deque()
     look = 0
     while going:
         look += 1
-        for partition, position in positions.items():
-            for record in log.read(topic, partition, position, limit=500):
+        for partition in range(log.partition_count(topic)):
+            for record in log.read(topic, partition, positions[partition], limit=500):
                 positions[partition] = record.offset + 1
                 for body in _answers(Query.model_validate_json(record.value), truth, rng):
                     waiting.append((look + rng.randint(0, DELAY_LOOKS_MAX), _label(body)))
@@ -50,6 +54,37 @@ def people(seed: str, truth_file: str) -> int:
         time.sleep(LOOK_S)
     log.append(config.topic("labels"), [outgoing for _, outgoing in waiting])
     log.close()
+    return 0
+
+
+def leave_open(transactional_id: str, topic: str, timeout_s: str) -> int:
+    """Begin a transaction on a topic of another's, say so, and never end it."""
+    config = load_config(None)
+    producer = KafkaProducer(
+        bootstrap_servers=list(config.log.bootstrap_servers),
+        transactional_id=transactional_id,
+        transaction_timeout_ms=round(float(timeout_s) * 1_000),
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(config.topic(topic), b"never committed", partition=0).get(30)
+    print("left_open", file=sys.stderr, flush=True)
+    signal.pause()
+    return 0
+
+
+def commit_when_told(transactional_id: str, topic: str) -> int:
+    """Send a record in a transaction by a worker's own producer, and commit at SIGUSR1."""
+    config = load_config(None)
+    told = [signal.SIGUSR1]
+    signal.pthread_sigmask(signal.SIG_BLOCK, told)
+    producer = Clients.of(config).producer(transactional_id=transactional_id)
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(config.topic(topic), b"whole", partition=0).get(30)
+    print("sent", file=sys.stderr, flush=True)
+    signal.sigwait(told)
+    producer.commit_transaction()
     return 0
 
 
@@ -122,8 +157,12 @@ def replay(log: Any, config: Config, engine: Engine, journal: Any) -> dict[str, 
             record = next(journal)
             engine.apply(read_journal_record(record.value), record.offset)
         event = events[partition, offset]
-        source = Prediction.model_validate_json(value).source
-        decision = engine.score(reader.read(event.value), source=source, at_ms=event.timestamp_ms)
+        decision = engine.score(
+            reader.read(event.value),
+            partition=partition,
+            offset=offset,
+            at_ms=event.timestamp_ms,
+        )
         if decision.prediction.to_wire() != value:
             different.append(f"{partition}/{offset}")
         if decision.query is not None:

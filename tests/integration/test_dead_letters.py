@@ -20,7 +20,7 @@ from stream_al.service.dead import Place, list_letters
 from stream_al.service.redrive import REDRIVE_RECORDS_MAX, Redriven, redrive, wanted_where
 from stream_al_connectors.memory import MemoryLog
 from stream_al_connectors.opening import topics_of
-from tests.integration.conftest import Deployment, native
+from tests.integration.conftest import Deployment, Process, native, until
 
 CONFIG = Config(app="t", topics=TopicsSection(partitions=2))
 NOT_UTF8 = b"\xff\xfe\x00 free"
@@ -209,7 +209,7 @@ def test_death_at_a_commit_doubles_nothing(at: int, committed: bool) -> None:
 
 
 def test_killed_redrives_double_nothing(deployment: Deployment) -> None:
-    """SIGKILLs at random moments, then one run to the end: each raw came back exactly once."""
+    """SIGKILLs at random moments, half of them in mid-work: each raw came back exactly once."""
     deployment.configure(topics={"partitions": 2})
     wires = [letter(number) for number in range(LETTERS)]
     deployment.done("check")
@@ -217,9 +217,11 @@ def test_killed_redrives_double_nothing(deployment: Deployment) -> None:
     log.append("t.dead-letters", [Outgoing(w.to_wire(), partition=w.partition) for w in wires])
     rng = Random(8)
     progress = set()
-    for _ in range(KILLS):
+    for number in range(KILLS):
         process = deployment.start("dead-letters", "redrive")
-        time.sleep(rng.uniform(0.02, 0.3))
+        if number % 2 == 0:
+            _await_progress(deployment, process)
+        time.sleep(rng.uniform(0.0, 0.1))
         process.kill()
         progress.add(sum(deployment.ends("events")))
 
@@ -230,6 +232,12 @@ def test_killed_redrives_double_nothing(deployment: Deployment) -> None:
     assert keys == sorted(f"e-{number}".encode() for number in range(LETTERS))
     last = deployment.done("dead-letters", "redrive", "--json").json()
     assert last == {"dry_run": False, "redriven": [], "left": []}
+
+
+def _await_progress(deployment: Deployment, process: Process) -> None:
+    """Wait until something came back, or nothing is left to."""
+    before = sum(deployment.ends("events"))
+    until(lambda: process.poll() is not None or sum(deployment.ends("events")) > before)
 
 
 # ---------------------------------------------------------------------- for people

@@ -8,10 +8,20 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 
-def test_the_demo_keeps_its_budget_and_ends_with_a_report(tmp_path: Path) -> None:
+from tests.kafka_fixture import Broker
+
+
+@pytest.mark.parametrize("log", ["sqlite", "kafka"])
+def test_the_demo_keeps_its_budget_and_ends_with_a_report(
+    tmp_path: Path, log: str, request: pytest.FixtureRequest
+) -> None:
     """The last line is JSON; spend is within one label a partition; the report is one file."""
-    command = [sys.executable, "-m", "stream_al", "demo", "--no-live"]
+    command = [sys.executable, "-m", "stream_al", "demo", "--no-live", "--log", log]
+    if log == "kafka":
+        broker: Broker = request.getfixturevalue("kafka")
+        command += ["--bootstrap", ",".join(broker.bootstrap_servers)]
 
     done = subprocess.run(
         [*command, "--events", "800", "--rate", "400"],

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream_al.service.http import STALLED_AFTER_S, Health
+from stream_al.service.exits import KINDS
+from stream_al.service.http import STEP_S_MAX, Health
 from tests.integration.conftest import Deployment, Process, native, until
 
 GAUGES = (
@@ -148,6 +149,17 @@ def test_ready_comes_after_the_journal_is_folded(deployment: Deployment) -> None
     assert _get(worker, "/../../etc/passwd")[0] == 404
 
 
+def test_how_earlier_lives_ended_is_counted(deployment: Deployment) -> None:
+    """A process takes its counters along; the next one of its slot tells of it."""
+    deployment.worker().kill()
+    assert deployment.worker().terminate().code == 0
+
+    found = _metrics(deployment.worker())
+
+    ends = {kind: count for (kind,), count in found["exits_total"].items()}
+    assert ends == dict.fromkeys(KINDS, 0) | {"killed": 1, "stopped": 1}
+
+
 def test_taken_port_is_replaced(deployment: Deployment) -> None:
     """A second worker of the same configuration listens elsewhere, and its log says where."""
     first = deployment.worker()
@@ -162,7 +174,7 @@ def test_loop_that_stands_still_is_not_alive() -> None:
     """`/healthz` turns when the loop made no step for half a minute."""
     now_s = time.monotonic()
     assert Health(stepped_s=now_s).alive()
-    assert not Health(stepped_s=now_s - STALLED_AFTER_S - 1).alive()
+    assert not Health(stepped_s=now_s - STEP_S_MAX - 1).alive()
 
 
 def test_logs_go_to_stderr_only(deployment: Deployment, tmp_path: Path) -> None:

@@ -171,7 +171,8 @@ def test_a_full_disk_is_a_line_and_the_worker_goes_on(deployment: Deployment) ->
     until(lambda: len(deployment.messages("outcomes")) == 16)
 
     assert worker.terminate().code == 0
-    assert list((deployment.folder / "t.db.snapshots").iterdir()) == []
+    left = {each.name for each in (deployment.folder / "t.db.snapshots").iterdir()}
+    assert left <= {"exits-0.json"}
     deployment.done("snapshot", "write")
     assert snapshots(deployment)[0].stat().st_size > BALLAST_BYTES
 

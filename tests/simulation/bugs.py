@@ -15,7 +15,7 @@ from stream_al.errors import Ambiguous
 from stream_al.gate import Gate
 from stream_al.labels import Resolver
 from stream_al.model import Model
-from stream_al.port import Batch, Position
+from stream_al.port import Batch, Headers, Position
 from stream_al.service.follower import Follower
 from stream_al.service.resolver import ResolverLoop
 from stream_al.service.scorer import Scorer
@@ -31,8 +31,15 @@ class Gathered:
         self.records: list[tuple[Any, ...]] = []
         self.positions: list[tuple[Any, ...]] = []
 
-    def append(self, topic: str, partition: int, value: bytes, key: bytes | None = None) -> None:
-        self.records.append((topic, partition, value, key))
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Headers = (),
+    ) -> None:
+        self.records.append((topic, partition, value, key, headers))
 
     def commit_position(self, topic: str, partition: int, position: Position) -> None:
         self.positions.append((topic, partition, position))

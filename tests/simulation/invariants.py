@@ -19,9 +19,11 @@ from stream_al.errors import Gone
 from stream_al.gate.packing import unpack_state
 from stream_al.messages import (
     CHAIN_START,
+    ClosedEntry,
     LabelEntry,
     ModelEntry,
     Source,
+    VoteEntry,
     chained,
     read_journal_record,
 )
@@ -105,6 +107,7 @@ class LiveReader:
         self._chain = CHAIN_START
         self._labels: set[tuple[str, int]] = set()
         self._closed: set[Place] = set()
+        self._voted: set[Source] = set()
         self.events_total = self.labels_total = 0
 
     def look(self) -> None:
@@ -200,6 +203,10 @@ class LiveReader:
             self._chain = entry.chain
             if isinstance(entry, LabelEntry):
                 _once(self._labels, (entry.event_id, entry.revision), "I3: journal")
+            if isinstance(entry, VoteEntry):
+                self._voted.add(entry.query)
+            if isinstance(entry, ClosedEntry) and entry.reason == "repeated":
+                assert entry.query not in self._voted, f"I2: votes at {entry.query} are lost"
             closes = getattr(entry, "closes", None)
             if closes is not None:
                 _once(self._closed, (closes.partition, closes.offset), "I3: closed")
@@ -305,9 +312,11 @@ class Offline:
         for version, partition, offset, value in stored:
             self._fold_to(version)
             event = events[partition, offset]
-            source = Source(partition=partition, offset=offset)
             decision = engine.score(
-                reader.read(event.value), source=source, at_ms=event.timestamp_ms
+                reader.read(event.value),
+                partition=partition,
+                offset=offset,
+                at_ms=event.timestamp_ms,
             )
             where = f"I5: {partition}/{offset} at version {version}"
             if engine.minds_age:  # what it knew of the oldest open query is not on record

@@ -126,4 +126,6 @@ def place_of(kind: str, config: Config, clock: Callable[[], int], folder: Path |
 
 def look_at_once(member: Any) -> None:
     """Let a member look around at every poll: no real time may pace it."""
-    member._seat.probe_every_s = 0.0
+    seat = getattr(getattr(member, "inner", member), "_seat", None)
+    if seat is not None:  # a broker's members are told by it
+        seat.probe_every_s = 0.0

@@ -130,6 +130,10 @@ class Scenario(Section):
     control_records: bool = False
     all_asked: bool = False
 
+    def faults_by(self, by: str) -> dict[int, str]:
+        """Return number → what goes wrong there, of effects or of polls."""
+        return {fault.at: fault.do for fault in self.fixed if fault.by == by}
+
     def configuration(self) -> Config:
         """Return the configuration of every worker; the same object for the same scenario."""
         return _configuration(self.model_dump_json(include={"partitions", "config"}))

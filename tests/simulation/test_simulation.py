@@ -151,6 +151,25 @@ def test_control_records_at_the_end_are_no_backlog() -> None:
     assert sum(ends) == len(events_of(scenario)[2]) + 4
 
 
+@pytest.mark.parametrize("seed", [17, 24, 25, 32, 37, 38])
+def test_votes_outlive_owners_who_meet_an_event_twice(seed: int) -> None:
+    """Events come twice on two partitions, and the resolver dies all the time: no vote is lost."""
+    base = scenarios()["votes"]
+    deaths = [Fault(by="tick", at=at, do="crash", worker=1) for at in range(2, 14, 3)]
+    scenario = base.model_copy(
+        update={
+            "seed": seed,
+            "partitions": 2,
+            "workers": ("scorer", "resolver"),
+            "events": base.events.model_copy(update={"good": 6, "repeated": 18}),
+            "people": base.people.model_copy(update={"delay": (0, 8)}),
+            "fixed": tuple(deaths),
+        }
+    )
+
+    assert simulate(scenario).violation is None
+
+
 def test_deadly_events_are_set_aside() -> None:
     """An event that kills every process becomes a dead letter; the others are predicted."""
     result = simulate(scenarios()["deadly"])

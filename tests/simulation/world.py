@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zlib import crc32
 
+from stream_al.config import Config
 from stream_al.errors import Gone, InDoubt
 from stream_al.messages import ControlProposal
 from stream_al.port import Member, Outgoing
@@ -25,7 +26,7 @@ from tests.simulation import invariants, snapshots
 from tests.simulation.clocks import VirtualClock, WorkerClock
 from tests.simulation.ending import checked, dump
 from tests.simulation.people import Annotators, events_of
-from tests.simulation.places import look_at_once, place_of
+from tests.simulation.places import Place, look_at_once, place_of
 from tests.simulation.scenario import SECRET, Fault, Operator, Scenario
 from tests.simulation.slots import ENDING, Result, Slot, WatchedLog, simulated
 
@@ -34,6 +35,7 @@ SETTLE_TICKS_MAX = 400  # three replays of the journal, two records a step
 QUIET_TICKS = 3
 STALL_TICKS = 3
 Bug = Callable[["World"], AbstractContextManager[object]]
+NewPlace = Callable[[str, Config, Callable[[], int], Path | None], Place]
 
 
 class World:
@@ -54,6 +56,7 @@ class World:
         kind: str = "memory",
         folder: Path | None = None,
         bug: Bug | None = None,
+        new_place: NewPlace = place_of,
     ) -> None:
         self.scenario = scenario
         self.config = scenario.configuration()
@@ -62,12 +65,11 @@ class World:
             self._folder = TemporaryDirectory()
             self.config = snapshots.kept_in(self._folder.name, self.config)
         self.clock = VirtualClock()
-        self.place = place_of(kind, self.config, self.clock, folder)
+        self.place = new_place(kind, self.config, self.clock, folder)
         self.log = self.place.log
-        faults = scenario.fixed
         self.injector = Injector(
-            {fault.at: fault.do for fault in faults if fault.by == "effect"},  # type: ignore[misc]
-            {fault.at: fault.do for fault in faults if fault.by == "poll"},  # type: ignore[misc]
+            scenario.faults_by("effect"),  # type: ignore[arg-type]
+            scenario.faults_by("poll"),  # type: ignore[arg-type]
             stalled=self._stalled,
             done=self._done,
         )
@@ -75,7 +77,7 @@ class World:
         self.tick_number = 0
         self._bug = bug
         self._by_tick: dict[int, list[Fault]] = {}
-        for fault in faults:
+        for fault in scenario.fixed:
             if fault.by == "tick":
                 self._by_tick.setdefault(fault.at, []).append(fault)
         self._slots = [Slot(number, role) for number, role in enumerate(scenario.workers)]

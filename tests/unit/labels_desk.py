@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stream_al.config import Config
@@ -86,17 +87,20 @@ class Desk:
 
     def ask(self, event_id: str, *, at_ms: int | None = None, **changes: Any) -> Source:
         """Make a query visible; return its place in the queries topic."""
-        partition = changes.get("partition", 0)
-        offset = 3 * len(self.asked)
-        place = Source(partition=partition, offset=offset)
-        asked = query(event_id, 100 + len(self.asked), **changes)
-        timestamp_ms = self.now_ms if at_ms is None else at_ms
-        self.asked.append((asked, place, timestamp_ms))
+        place = self.ask_unread(event_id, at_ms=at_ms, **changes)
+        asked, _, timestamp_ms = self.asked[-1]
         self.journaled(
             self.resolver.add_query(
                 asked, place=place, timestamp_ms=timestamp_ms, now_ms=self.now_ms
             )
         )
+        return place
+
+    def ask_unread(self, event_id: str, *, at_ms: int | None = None, **changes: Any) -> Source:
+        """Make a query visible that this resolver does not read any more; return its place."""
+        place = Source(partition=changes.get("partition", 0), offset=3 * len(self.asked))
+        asked = query(event_id, 100 + len(self.asked), **changes)
+        self.asked.append((asked, place, self.now_ms if at_ms is None else at_ms))
         return place
 
     def say(self, event_id: str, label: str | None = "spam", **changes: Any) -> Resolution:
@@ -119,20 +123,46 @@ class Desk:
 
     def rebuilt(self) -> Resolver:
         """Return what another process makes of journal and queries, read as a service reads."""
+        resolver, records = self._rebuilt(
+            sorted({place.partition for _, place, _ in self.asked}), {}
+        )
+        assert not records, "everything was closed by the journal already"
+        return resolver
+
+    def take_over(
+        self, partitions: Sequence[int], *, begins: Mapping[int, int] | None = None
+    ) -> list[JournalRecord]:
+        """Let another process own the journal; return what it journals about the queries.
+
+        Parameters
+        ----------
+        partitions
+            Of queries, in the order in which it reads them.
+        begins
+            Partition → where it begins, of those whose beginning was dropped.
+        """
+        self.resolver, records = self._rebuilt(partitions, begins or {})
+        return self.journaled(records)
+
+    def _rebuilt(
+        self, partitions: Sequence[int], begins: Mapping[int, int]
+    ) -> tuple[Resolver, list[JournalRecord]]:
         self.commit()
         resolver = self.new_resolver()
-        for partition in {place.partition for _, place, _ in self.asked}:
+        for partition in partitions:
             oldest = self.resolver.oldest_pending(partition)
-            end = self.resolver.queries_end[partition]
-            resolver.begin_queries(partition, end if oldest is None else oldest.offset)
+            committed = self.resolver.queries_end[partition] if oldest is None else oldest.offset
+            resolver.begin_queries(partition, max(committed, begins.get(partition, 0)))
         for position, record in self.journal.items():
             resolver.apply(record, position)
-        for asked, place, timestamp_ms in self.asked:
-            records = resolver.add_query(
+        records: list[JournalRecord] = []
+        for asked, place, timestamp_ms in sorted(
+            self.asked, key=lambda one: partitions.index(one[1].partition)
+        ):
+            records += resolver.add_query(
                 asked, place=place, timestamp_ms=timestamp_ms, now_ms=self.now_ms
             )
-            assert not records, "everything was closed by the journal already"
-        return resolver
+        return resolver, records
 
 
 def filled(pending_count: int) -> Desk:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from stream_al import ActiveLearner, Config, ConfigurationError, Engine, Event, Label
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_al import ActiveLearner, Config, ConfigurationError, Decision, Engine, Event, Label
+from stream_al.engine.decision import prediction_fields
+from stream_al.gate import Choice
 from stream_al.messages import (
     ControlEntry,
     ControlProposal,
     ModelEntry,
     NumberStatistics,
+    ShadowPrediction,
     Source,
     StatisticsEntry,
     VoteEntry,
@@ -94,9 +101,7 @@ def hourly() -> Engine:
 
 
 def credit(engine: Engine) -> float:
-    engine.score(
-        Event(event_id="x", features={"n": 1.0}), source=Source(partition=0, offset=9), at_ms=10**6
-    )
+    engine.score(Event(event_id="x", features={"n": 1.0}), partition=0, offset=9, at_ms=10**6)
     return engine.gates[0].credit_labels
 
 
@@ -157,3 +162,33 @@ def test_labels_have_bounds() -> None:
     """They stay in the journal for ever."""
     with pytest.raises(ValueError, match="at most 512"):
         Label(event_id="e", label="x" * 513, annotator="a")
+
+
+@given(
+    text=st.text(st.characters(codec="utf-8")),
+    shares=st.tuples(*[st.floats(0.0, 1.0)] * 4),
+    whole=st.integers(0, 2**53),
+    mode=st.sampled_from(["normal", "paused", "shadow", "frozen"]),
+)
+def test_a_prediction_is_written_as_its_message_is(
+    text: str, shares: tuple[float, float, float, float], whole: int, mode: Any
+) -> None:
+    """Two encoders, the same bytes: who reads predictions back compares them."""
+    probability, uncertainty, propensity, rate = shares
+    fields = prediction_fields(
+        Event(event_id=text or "e", features={}, segment=text),
+        {"partition": whole, "offset": whole},
+        whole,
+        {text: probability, "other": 1.0 - probability},
+        uncertainty,
+        Choice(asked=True, propensity=propensity, rate=rate, floor=False),
+        rate,
+        mode,
+        "uncertain",
+        whole,
+    )
+
+    decision = Decision(fields, None)
+
+    assert decision.wire() == decision.prediction.to_wire()
+    assert (mode == "shadow") == isinstance(decision.prediction, ShadowPrediction)

@@ -85,6 +85,17 @@ class NoLabelLost(RuleBasedStateMachine):
         assert rebuilt.fingerprint() == self.desk.resolver.fingerprint()
         self.desk.resolver = rebuilt
 
+    @rule(event_id=EVENTS, partition=st.integers(0, 1), votes_wanted=st.integers(1, 3))
+    def take_over_with_news(self, event_id: str, partition: int, votes_wanted: int) -> None:
+        before = self.desk.resolver.open_queries(1_000)
+        self.desk.ask_unread(event_id, partition=partition, votes_wanted=votes_wanted)
+        self.desk.take_over([partition, 1 - partition])
+        after = self.desk.resolver.open_queries(1_000)
+        said = [(one.place, one.votes, one.passed_by) for one in after]
+        for one in before:
+            if one.votes or one.passed_by:
+                assert (one.place, one.votes, one.passed_by) in said, "what was said is not lost"
+
     @invariant()
     def every_label_has_one_outcome(self) -> None:
         assert [outcome.source.offset for outcome in self.desk.outcomes] == list(range(self.sent))

@@ -242,6 +242,42 @@ def test_a_repeat_that_was_not_journaled_is_closed_by_the_next_owner() -> None:
     assert [record.kind for record in records] == ["closed"]
 
 
+@pytest.mark.parametrize("read_first", [0, 1])
+def test_a_vote_survives_an_owner_who_meets_the_other_record_first(read_first: int) -> None:
+    """An event was asked about twice, and voted on: the record with the vote is the one that stays.
+
+    The second record becomes visible while nobody owns the journal, so the next owner may read it
+    before the first one.
+    """
+    desk = Desk(Config.model_validate({"labels": {"votes": 2}}))
+    voted = desk.ask("e", partition=1, votes_wanted=2)
+    desk.say("e", "spam", annotator="ann")
+    other = desk.ask_unread("e", partition=0, votes_wanted=2)
+
+    records = desk.take_over([read_first, 1 - read_first])
+
+    [record] = records
+    assert isinstance(record, ClosedEntry)
+    assert (record.reason, record.query) == ("repeated", other)
+    [opened] = desk.resolver.open_queries(10)
+    assert (opened.place, [vote.annotator for vote in opened.votes]) == (voted, ["ann"])
+    assert desk.say("e", "spam", annotator="bob").outcome.outcome == "applied"
+
+
+def test_a_vote_on_a_record_that_the_log_dropped_holds_nothing_back() -> None:
+    """A query record that retention took before it was closed does not keep its event unasked."""
+    desk = Desk(Config.model_validate({"labels": {"votes": 2}}))
+    dropped = desk.ask("e", partition=1, votes_wanted=2)
+    desk.say("e", "spam", annotator="ann")
+    other = desk.ask_unread("e", partition=0, votes_wanted=2)
+    desk.asked = [one for one in desk.asked if one[1] != dropped]
+
+    assert desk.take_over([0, 1], begins={1: dropped.offset + 1}) == []
+
+    [opened] = desk.resolver.open_queries(10)
+    assert (opened.place, opened.votes) == (other, ())
+
+
 # ---------------------------------------------------------------------- looking
 
 

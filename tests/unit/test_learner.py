@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from stream_al import ActiveLearner, Config, Event, Label
+from stream_al import ActiveLearner, Config, Decision, Event, Label
 from stream_al.errors import ConfigurationError, InvalidInput
 from stream_al.learner import JOURNAL_LABELS_MAX
 from stream_al.testing import number_stream, text_stream
@@ -194,10 +194,10 @@ def test_two_learners_with_one_secret_decide_alike() -> None:
     one, two = (ActiveLearner(config, secret=b"shared by both of them") for _ in range(2))
     assert _run(one, 0, 200) == _run(two, 0, 200)
     other = ActiveLearner(config, secret=b"known to nobody else")
-    asked = [isinstance(said, tuple) and said[1] is not None for said in _run(other, 0, 200)]
+    asked = [isinstance(said, Decision) and said.query is not None for said in _run(other, 0, 200)]
     again = ActiveLearner(config, secret=b"shared by both of them")
     assert asked != [
-        isinstance(said, tuple) and said[1] is not None for said in _run(again, 0, 200)
+        isinstance(said, Decision) and said.query is not None for said in _run(again, 0, 200)
     ]
 
 

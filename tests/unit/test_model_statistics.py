@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_al.messages import NumberSums
+from stream_al.labels.statistics import StatisticsMerger
+from stream_al.messages import NumberSums, StatisticsProposal
 from stream_al.messages.statistics import (
     knots_of,
     merge_sums,
+    proposals_of,
     statistics_of,
     sums_of,
 )
@@ -40,6 +42,27 @@ def test_first_sample_stays() -> None:
     bare = sums_of([3.0])
 
     assert merge_sums(merge_sums(bare, first), second).sample == (1.0,)
+
+
+def test_statistics_of_many_numbers_are_small_messages_that_merge_to_the_same() -> None:
+    """300 numbers with their samples: no message over 64 KiB, and the record of one great one."""
+    rng = random.Random(3)
+    collector = StatisticsCollector()
+    for _ in range(200):
+        collector.add({f"a number with a name {each}": rng.random() for each in range(300)})
+    numbers = collector.take()
+    great = StatisticsProposal(partition=0, event_count=200, numbers=numbers)
+
+    parts = proposals_of(0, 200, numbers)
+
+    assert len(great.to_wire()) > 1 << 20
+    assert max(len(part.to_wire()) for part in parts) < 64 << 10
+    in_parts, at_once = StatisticsMerger(), StatisticsMerger()
+    at_once.merge(great)
+    for part in parts:
+        assert in_parts.due(partitions=1, now_ms=0) is None, "not before all have come"
+        in_parts.merge(part)
+    assert in_parts.due(partitions=1, now_ms=0) == at_once.due(partitions=1, now_ms=0)
 
 
 def test_knots_are_quantiles_in_order() -> None:

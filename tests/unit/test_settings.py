@@ -120,6 +120,13 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         ("events: {event_id: a}", "set both `event_id` and `features`"),
         ("labels: {classes: [a, a]}", "at least two different classes"),
         ("gate: {budget: {share: .nan}}", "gate.budget.share is nan"),
+        ("log: {deadline: 0}", "log.deadline is 0"),
+        ("log: {deadline: 999ms}", "log.deadline is 999: "),
+        (
+            "log: {session_timeout: 10m}",
+            "(90,000 ms) must not be below session_timeout (600,000 ms)",
+        ),
+        ("log: {poll_interval: 6s, session_timeout: 7s}", "poll_interval (6,000 ms) must not be"),
         ("app: a b", "app is 'a b'"),
         ("[1]", "holds a list"),
         ("a: b: c", "is not YAML"),

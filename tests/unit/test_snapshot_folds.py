@@ -38,8 +38,7 @@ def raised() -> VoteEntry:
 
 
 def credit(engine: Engine) -> float:
-    source = Source(partition=0, offset=9)
-    engine.score(Event(event_id="x", features={"n": 1.0}), source=source, at_ms=10**6)
+    engine.score(Event(event_id="x", features={"n": 1.0}), partition=0, offset=9, at_ms=10**6)
     return engine.gates[0].credit_labels
 
 

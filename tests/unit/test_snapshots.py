@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,44 @@ def positions(store: SnapshotStore) -> list[int]:
     return [file.position for file in store.files()]
 
 
+class Synced:
+    """Notes what is brought to the disk, and which snapshots the folder shows at that moment."""
+
+    def __init__(self, store: SnapshotStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, list[int]]] = []
+        self._store = store
+        self._fsync = os.fsync
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, descriptor: int) -> None:
+        self._fsync(descriptor)
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        self.calls.append(("folder" if is_folder else "file", positions(self._store)))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> SnapshotStore:
     return SnapshotStore(tmp_path / "snapshots", None)
+
+
+def test_a_power_cut_loses_no_snapshot_and_brings_none_back(
+    store: SnapshotStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is on the disk before it has its name; name and deletion are before we go on."""
+    synced = Synced(store, monkeypatch)
+    write(store, 7)
+    write(store, 9)
+    store.remove_to(7)
+    store.prune(0)
+
+    assert synced.calls == [
+        ("file", []),
+        ("folder", [7]),
+        ("file", [7]),
+        ("folder", [9, 7]),
+        ("folder", [9]),
+        ("folder", []),
+    ]
 
 
 def test_written_files_are_private_and_sorted_by_position(store: SnapshotStore) -> None:

@@ -20,9 +20,11 @@ LOOK_EVERY_S = 0.2
 
 def end_process(line: str) -> None:
     """Write `line` and end the process at once, whatever its threads are doing."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
-    os._exit(1)
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
 
 
 class Deadline:
@@ -57,9 +59,8 @@ class Deadline:
         outer = self._guarded
         now = time.monotonic()
         until = now + (self._seconds if seconds is None else seconds)
-        if outer is not None:
-            until = min(until, outer[2])
-        self._guarded = (what, now, until)
+        # Of two deadlines the earlier one counts, and the line says whose it is.
+        self._guarded = outer if outer is not None and outer[2] < until else (what, now, until)
         try:
             yield
         finally:

@@ -8,33 +8,158 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum, auto
+from typing import assert_never
 
 from kafka import errors
 
 from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Gone, StreamAlError
+from stream_al_connectors.kafka.client_log import last_lines, unreached, why_refused
 from stream_al_connectors.kafka.deadline import Deadline
 
-_FENCED = (
-    errors.ProducerFencedError,
-    errors.InvalidProducerEpochError,
-    errors.FencedInstanceIdError,
-)
+BOOTSTRAP_S = 10.0
+"""How long a client looks for a first broker."""
+
+SAID_S = BOOTSTRAP_S + 2.0
+"""What the client said in this time is why it found none."""
+
 _FENCED_IN_DISGUISE = "BUMPING_PRODUCER_EPOCH"
-_MOVED = (
-    errors.CommitFailedError,
-    errors.IllegalGenerationError,
-    errors.RebalanceInProgressError,
-    errors.UnknownMemberIdError,
-)
 
 
-def moved(error: Exception) -> bool:
-    """Return whether `error` says that the group moved on while a transaction was made."""
-    return isinstance(error, _MOVED)
+class Doubt(Enum):
+    """What a failure means to us."""
+
+    FENCED = auto()  # another process with the same slot took over
+    GIVEN_UP = auto()  # the transaction is not ours any more: fenced, or it took too long
+    MOVED = auto()  # the group deals out anew: this transaction does not count
+    GONE = auto()  # the records at the position to read were dropped
+    REFUSED = auto()  # a right misses
+    TOO_OLD = auto()  # the brokers lack what transactions need
+    TOO_LARGE = auto()  # a topic takes smaller records
+    NO_TOPIC = auto()
+    SETTING = auto()  # the client does not take what is configured
+    UNKNOWN = auto()  # and so is what became of what was tried
+
+
+_KINDS: dict[Doubt, tuple[type[Exception], ...]] = {
+    Doubt.FENCED: (
+        errors.ProducerFencedError,
+        errors.FencedInstanceIdError,
+    ),
+    Doubt.GIVEN_UP: (errors.InvalidProducerEpochError,),
+    Doubt.MOVED: (
+        errors.CommitFailedError,
+        errors.IllegalGenerationError,
+        errors.RebalanceInProgressError,
+        errors.UnknownMemberIdError,
+    ),
+    Doubt.GONE: (errors.OffsetOutOfRangeError,),
+    Doubt.TOO_OLD: (errors.UnsupportedVersionError, errors.KafkaConfigurationError),
+    Doubt.TOO_LARGE: (errors.MessageSizeTooLargeError,),
+    Doubt.NO_TOPIC: (errors.UnknownTopicOrPartitionError,),
+}
+"""Of kafka-python's errors; those of a missing right are known by the end of their names."""
+
+_REMEDIES = {
+    Doubt.REFUSED: "the broker refuses; `stream-al check` names the rights that miss",
+    Doubt.TOO_OLD: "the brokers do not speak what transactions need; Kafka 2.5 or later does",
+    Doubt.TOO_LARGE: "a topic takes smaller records than are sent; `stream-al check` names it, or "
+    "the record is larger than workers take (events.bytes_max): send less",
+    Doubt.SETTING: "a setting is refused; mend it in the section `log` of the configuration",
+    Doubt.NO_TOPIC: "there is no such topic or partition; run `stream-al topics create`",
+}
+"""What people have to do before a restart helps."""
+
+
+class ClientError(Exception):
+    """A failure of a client, whichever it is.
+
+    Attributes
+    ----------
+    doubt
+        What it means.
+    name
+        What the client calls it.
+    told
+        Its name, and what the client said more.
+    """
+
+    def __init__(self, doubt: Doubt, name: str, said: str = "") -> None:
+        self.doubt = doubt
+        self.name = name
+        self.told = f"{name}: {said}" if said else name
+        super().__init__(self.told)
+
+    @classmethod
+    def of(cls, error: Exception) -> ClientError:
+        """Return kafka-python's error as one of these.
+
+        Examples
+        --------
+        >>> ClientError.of(errors.CommitFailedError()).doubt
+        <Doubt.MOVED: 3>
+        """
+        name = type(error).__name__
+        return cls(_doubt_of(error, name), name, str(error))
+
+    def ours(self, what: str) -> StreamAlError:
+        """Return the error of ours that says what this means for `what` was tried.
+
+        Examples
+        --------
+        >>> ClientError(Doubt.MOVED, "IllegalGeneration").ours("commit")
+        Fenced('commit: the group goes on without this worker (IllegalGeneration)')
+        """
+        match self.doubt:
+            case Doubt.FENCED:
+                return Fenced(
+                    f"{what}: another process with the same slot took over; "
+                    f"give every worker a --slot of its own ({self.name})"
+                )
+            case Doubt.GIVEN_UP:
+                return Fenced(
+                    f"{what}: it took longer than the brokers wait for a transaction, or another "
+                    f"process with the same slot took over; nothing of it counts ({self.name})"
+                )
+            case Doubt.MOVED:
+                return Fenced(f"{what}: the group goes on without this worker ({self.name})")
+            case Doubt.GONE:
+                return Gone(
+                    f"{what}: the records at the position to read are not there ({self.told})"
+                )
+            case Doubt.REFUSED | Doubt.TOO_OLD | Doubt.TOO_LARGE | Doubt.NO_TOPIC | Doubt.SETTING:
+                return ConfigurationError(f"{what}: {_REMEDIES[self.doubt]} ({self.told})")
+            case Doubt.UNKNOWN:
+                return _unknown(what, self.told)
+            case _ as never:
+                assert_never(never)
+
+
+class OutOfRange(ClientError):
+    """A place is read at an offset where there is nothing.
+
+    Attributes
+    ----------
+    place, offset
+        Where.
+    """
+
+    def __init__(self, place: tuple[str, int], offset: int) -> None:
+        super().__init__(Doubt.GONE, "OffsetOutOfRange", f"offset {offset} of {place}")
+        self.place = place
+        self.offset = offset
+
+
+def _doubt_of(error: Exception, name: str) -> Doubt:
+    if _FENCED_IN_DISGUISE in str(error):
+        return Doubt.FENCED
+    if name.endswith("AuthorizationFailedError"):
+        return Doubt.REFUSED
+    return next((it for it, kinds in _KINDS.items() if isinstance(error, kinds)), Doubt.UNKNOWN)
 
 
 def doubt(error: Exception, what: str) -> StreamAlError:
-    """Return the error of ours for one of the client's.
+    """Return the error of ours for one of kafka-python's.
 
     Parameters
     ----------
@@ -48,35 +173,31 @@ def doubt(error: Exception, what: str) -> StreamAlError:
     >>> type(doubt(errors.KafkaTimeoutError(), "commit")).__name__
     'Ambiguous'
     """
-    name = type(error).__name__
-    told = f"{name}: {error}" if str(error) else name
-    if isinstance(error, _FENCED) or _FENCED_IN_DISGUISE in str(error):
-        return Fenced(
-            f"{what}: another process with the same slot took over; "
-            f"give every worker a --slot of its own ({name})"
-        )
-    if moved(error):
-        return Fenced(f"{what}: the group goes on without this worker ({name})")
-    if isinstance(error, errors.OffsetOutOfRangeError):
-        return Gone(f"{what}: the records at the position to read are not there ({told})")
-    if name.endswith("AuthorizationFailedError"):
-        return ConfigurationError(
-            f"{what}: the broker refuses ({told}); `stream-al check` names the rights that miss"
-        )
-    if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return ConfigurationError(
-            f"{what}: there is no such topic or partition; run `stream-al topics create` ({told})"
-        )
-    return Ambiguous(f"{what}: {told}; what became of it is unknown, restart this worker")
+    return ClientError.of(error).ours(what)
+
+
+def _unknown(what: str, told: str) -> StreamAlError:
+    if "Unable to bootstrap" not in told:
+        return Ambiguous(f"{what}: {told}; what became of it is unknown, restart this worker")
+    servers = told.partition("bootstrap from ")[2]
+    wrong = why_refused(SAID_S)
+    if wrong is not None:
+        return ConfigurationError(f"{wrong} (log.bootstrap_servers is {servers})")
+    return Ambiguous(
+        f"{what}: no broker at {servers}: {unreached(last_lines(SAID_S))}; see "
+        "log.bootstrap_servers, and whether the brokers run"
+    )
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raise ours for whatever the client raises."""
+    """Raise ours for whatever a client raises."""
     try:
         yield
     except errors.KafkaError as error:
         raise doubt(error, what) from error
+    except ClientError as error:
+        raise error.ours(what) from error
 
 
 @contextmanager

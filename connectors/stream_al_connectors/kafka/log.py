@@ -1,4 +1,4 @@
-"""The log on Kafka, by kafka-python: see `stream_al.port` for what it promises.
+"""The log on Kafka: see `stream_al.port` for what it promises.
 
 Everything here is called from one thread, and whatever may wait for ever is under a deadline.
 """
@@ -7,30 +7,30 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
+from typing import assert_never
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.port import Outgoing, Owner, Position, Record
-from stream_al_connectors.kafka.deadline import Deadline
+from stream_al_connectors.kafka.asking import Asking
+from stream_al_connectors.kafka.clients import Place, Transport, Writer
+from stream_al_connectors.kafka.deadline import Deadline, end_process
 from stream_al_connectors.kafka.doubts import guarded
 from stream_al_connectors.kafka.groups import Groups
 from stream_al_connectors.kafka.member import KafkaMember
+from stream_al_connectors.kafka.pure import PureTransport
 from stream_al_connectors.kafka.settings import Clients
 from stream_al_connectors.kafka.tail import Tail
 from stream_al_connectors.kafka.watch import Watch
 from stream_al_connectors.locks import FileLock
+from stream_al_connectors.opening import topics_of
 from stream_al_connectors.sharing import no_such_partition, wall_clock_ms
-
-COUNTS_KEPT_S = 5.0
-"""Partitions that are added are seen after so long."""
 
 
 class KafkaLog:
@@ -42,59 +42,64 @@ class KafkaLog:
         Whose topics they are, and where the brokers.
     clock
         Gives the record time of what is written here, in milliseconds since 1970.
+    tell
+        Is told why, right before a deadline ends the process.
 
     Raises
     ------
     ConfigurationError
-        When the brokers can't be reached, or refuse.
+        When the brokers can't be reached, refuse, or are too old; or the transport is not
+        installed.
     """
 
-    def __init__(self, config: Config, *, clock: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Callable[[], int] = wall_clock_ms,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock
         self._clients = Clients.of(config)
-        self._deadline = Deadline(config.log.deadline / 1_000)
+        self._deadline = Deadline(config.log.deadline / 1_000, expire=partial(_end, tell))
         self._electing = config.topic("journal")
         self._members: list[KafkaMember] = []
-        self._committed_of: dict[str, KafkaConsumer] = {}
-        self._appending: KafkaProducer | None = None
+        self._appending: Writer | None = None
         self._groups = Groups(self._clients, self._deadline)
-        self._counts: dict[str, int] = {}
-        self._counted_s = float("-inf")
-        with self._guarded("connecting"):
-            self._tail = Tail(self._clients.consumer(), self._deadline)
+        with ExitStack() as opened:
+            opened.callback(self._deadline.close)
+            # First, since this client says best why brokers can't be reached.
+            self._asking = Asking(self._clients, self._deadline)
+            opened.callback(self._asking.close)
+            self._transport = _transport_of(config, self._clients)
+            with self._guarded("connecting"):
+                self._tail = Tail(self._transport.reader(), self._asking, self._deadline)
+            opened.pop_all()
 
     # ------------------------------------------------------------------ reading
 
     def partition_count(self, topic: str) -> int:
         """Return how many partitions `topic` has; 0 when there is no such topic."""
-        if time.monotonic() - self._counted_s > COUNTS_KEPT_S:
-            consumer = self._tail.consumer
-            with self._guarded("asking for the topics"):
-                self._counts = {
-                    name: len(consumer.partitions_for_topic(name)) for name in consumer.topics()
-                }
-            self._counted_s = time.monotonic()
-        return self._counts.get(topic, 0)
+        return self._asking.counts().get(topic, 0)
 
     def begin(self, topic: str, partition: int) -> int:
         """Return the first offset that is still there."""
-        place = self._place(topic, partition)
-        with self._guarded("asking for a beginning"):
-            return int(self._tail.consumer.beginning_offsets([place])[place])
+        return self._asking.begin(self._place(topic, partition))
 
     def end(self, topic: str, partition: int) -> int:
         """Return the offset after the last committed record: the last stable offset."""
-        place = self._place(topic, partition)
-        with self._guarded("asking for an end"):
-            return int(self._tail.consumer.end_offsets([place])[place])
+        return self._asking.end(self._place(topic, partition))
 
     def ends(self, topic: str) -> list[int]:
         """Return `end` of every partition in their order, in one request a broker."""
-        places = [TopicPartition(topic, number) for number in range(self.partition_count(topic))]
-        with self._guarded("asking for ends"):
-            found = self._tail.consumer.end_offsets(places)
-        return [int(found[place]) for place in places]
+        places = [(topic, number) for number in range(self.partition_count(topic))]
+        return list(self._asking.ends(places).values())
+
+    def settled_ends(self, topic: str) -> list[int]:
+        """Return ends with everything below that was written before; see `stream_al.port`."""
+        places = [(topic, number) for number in range(self.partition_count(topic))]
+        return list(self._asking.settled_ends(places).values())
 
     def read(
         self, topic: str, partition: int, offset: int, *, limit: int, wait: bool = True
@@ -102,21 +107,19 @@ class KafkaLog:
         """Return up to `limit` committed records from `offset` on; see `stream_al.port`."""
         return self._tail.read(self._place(topic, partition), offset, limit=limit, wait=wait)
 
+    def held_back(self, topic: str) -> dict[int, int]:
+        """Return partition → offsets that open transactions hold, of what is read here."""
+        return self._tail.held_back(topic)
+
     def position_at(self, topic: str, partition: int, timestamp_ms: int) -> int:
         """Return the offset of the first record not older than `timestamp_ms`, or the end."""
         place = self._place(topic, partition)
-        with self._guarded("asking for a time"):
-            found = self._tail.consumer.offsets_for_times({place: timestamp_ms})[place]
-        return self.end(topic, partition) if found is None else int(found.offset)
+        found = self._asking.position_at(place, timestamp_ms)
+        return self._asking.end(place) if found is None else found
 
     def committed(self, group: str, topic: str, partition: int) -> Position | None:
         """Return what `group` committed for a partition."""
-        place = self._place(topic, partition)
-        with self._guarded("asking for a committed position"):
-            if group not in self._committed_of:
-                self._committed_of[group] = self._clients.consumer(group_id=group)
-            found = self._committed_of[group].committed(place, metadata=True)
-        return None if found is None else Position(found.offset, found.metadata or "")
+        return self._asking.committed(group, self._place(topic, partition))
 
     # ------------------------------------------------------------------ writing
 
@@ -129,25 +132,19 @@ class KafkaLog:
         count = self.partition_count(topic)
         for it in records:
             self._place(topic, it.partition or 0)
-        keyless = any(it.partition is None and it.key is None for it in records)
-        turn = sum(self.ends(topic)) if keyless else 0
-        now_ms = self._clock()
+            self._clients.check_size(topic, it.value, it.key, it.headers)
+        turn = sum(self.ends(topic)) if any(map(_has_no_place, records)) else 0
+        outgoing = []
+        for it in records:
+            if _has_no_place(it):
+                outgoing.append(replace(it, partition=turn % count))
+                turn += 1
+            else:
+                outgoing.append(it)
         with self._guarded(f"appending to {topic!r}"):
             if self._appending is None:
-                self._appending = self._clients.producer()
-            sent = []
-            for it in records:
-                partition = it.partition
-                if partition is None and it.key is None:
-                    partition, turn = turn % count, turn + 1
-                sent.append(
-                    self._appending.send(
-                        topic, it.value, key=it.key, partition=partition, timestamp_ms=now_ms
-                    )
-                )
-            self._appending.flush()
-            places = [future.get() for future in sent]
-        return [(place.partition, place.offset) for place in places]
+                self._appending = self._transport.writer()
+            return self._appending.append(topic, outgoing, self._clock(), partitions=count)
 
     def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
         """Drop nothing: the brokers keep each topic as long as its `retention.ms` says."""
@@ -158,8 +155,9 @@ class KafkaLog:
         """Refuse: a broker never changes a record."""
         del partition, values
         raise ConfigurationError(
-            f"{topic!r}: Kafka can't change records in place; copy the journal without them into "
-            "a new topic and start from it, as docs/OPERATIONS.md tells"
+            f"{topic!r}: Kafka can't change records in place, so nothing was done; `stream-al "
+            "replay --without EVENT_ID --activate` puts a model in force that never learnt of an "
+            "event, docs/OPERATIONS.md tells what remains"
         )
 
     # ------------------------------------------------------------------ members
@@ -168,7 +166,8 @@ class KafkaLog:
         """Become a member of `group` for the partitions of `topic`; `name` is the slot."""
         self._place(topic, 0)
         member = KafkaMember(
-            self._clients,
+            self._transport,
+            self._asking,
             group,
             topic,
             name=name,
@@ -178,6 +177,7 @@ class KafkaLog:
             check=self._place,
             watch=Watch(self, self._groups),
             groups=self._groups,
+            check_size=self._clients.check_size,
         )
         self._members = [*(known for known in self._members if not known.left), member]
         return member
@@ -206,34 +206,43 @@ class KafkaLog:
         """Release every resource; members leave."""
         for member in self._members:
             member.leave()
-        clients = [self._tail.consumer, *self._committed_of.values()]
-        with self._guarded("closing"), suppress(KafkaError):
-            for consumer in clients:
-                consumer.close(autocommit=False)
-            if self._appending is not None:
-                self._appending.close(timeout=1.5)
+        self._tail.close()
+        if self._appending is not None:
+            with self._guarded("closing"):
+                self._appending.close()
+        self._asking.close()
         self._groups.close()
         self._deadline.close()
 
     # ------------------------------------------------------------------ small things
 
-    def _place(self, topic: str, partition: int) -> TopicPartition:
-        """Return the client's name of a place.
+    def _place(self, topic: str, partition: int) -> Place:
+        """Return the name of a place.
 
         Raises
         ------
         ConfigurationError
             When there is no such topic or partition.
         """
-        count = self.partition_count(topic)
-        if not 0 <= partition < count:
-            self._counted_s = float("-inf")
-            if not 0 <= partition < self.partition_count(topic):
-                raise no_such_partition(topic, partition, self._counts)
-        return TopicPartition(topic, partition)
+        if not 0 <= partition < self._asking.counts().get(topic, 0):
+            known = self._asking.counts(anew=True)
+            if not 0 <= partition < known.get(topic, 0):
+                own = set(topics_of(self._config)) | {topic}
+                counts = {name: count for name, count in known.items() if name in own}
+                raise no_such_partition(topic, partition, counts)
+        return topic, partition
 
     def _guarded(self, what: str) -> AbstractContextManager[None]:
         return guarded(self._deadline, what)
+
+
+def _end(tell: Callable[[str], None] | None, line: str) -> None:
+    """End the process, whatever hangs; its last word is for who counts such ends."""
+    try:
+        if tell is not None:
+            tell("deadline")
+    finally:
+        end_process(line)
 
 
 @contextmanager
@@ -242,3 +251,27 @@ def _held(lock: FileLock) -> Iterator[None]:
         yield
     finally:
         lock.release(delete=True)
+
+
+def _has_no_place(outgoing: Outgoing) -> bool:
+    """Return whether it takes its turn."""
+    return outgoing.partition is None and outgoing.key is None
+
+
+def _transport_of(config: Config, clients: Clients) -> Transport:
+    match config.log.transport:
+        case "kafka-python":
+            return PureTransport(clients)
+        case "fast":
+            try:
+                from stream_al_connectors.kafka.fast import FastTransport  # noqa: PLC0415 - an extra
+            except ModuleNotFoundError as error:
+                if error.name != "confluent_kafka":
+                    raise
+                raise ConfigurationError(
+                    "log.transport is 'fast', which needs a package that is not installed: "
+                    "pip install 'stream-al[fast]', or take 'kafka-python'"
+                ) from None
+            return FastTransport(config, clients.request_bytes_max)
+        case _ as never:
+            assert_never(never)

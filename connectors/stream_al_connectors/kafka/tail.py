@@ -10,24 +10,22 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import OffsetOutOfRangeError
-
-from stream_al.errors import Gone
 from stream_al.port import Record
+from stream_al_connectors.kafka.asking import Asking
+from stream_al_connectors.kafka.clients import Place, Reader, held_back
 from stream_al_connectors.kafka.deadline import Deadline
-from stream_al_connectors.kafka.doubts import guarded, translated
-from stream_al_connectors.sharing import below_begin
+from stream_al_connectors.kafka.doubts import OutOfRange, guarded
 
 FETCH_RECORDS_MAX = 2_000
 LOOK_EVERY_S = 0.005
 """Polls of the client cost a millisecond: readers in a row share one."""
 
-WAIT_MS = 100
+WAIT_S = 0.1
 AHEAD_RECORDS_MAX = 10_000
-"""A partition with so many records here unread is not fetched on."""
+AHEAD_BYTES_MAX = 8 << 20
+"""A partition with so many records or bytes here unread is parked: not fetched on until half of
+them are read."""
 
 READ_BYTES_MAX = 16 << 20
 FORGET_AFTER_S = 30.0
@@ -38,17 +36,18 @@ class Tail:
 
     Parameters
     ----------
-    consumer
-        Read committed, without a group and without a reset of offsets; closed with the tail.
+    reader
+        Without a group; closed with the tail.
     """
 
-    def __init__(self, consumer: KafkaConsumer, deadline: Deadline) -> None:
-        self.consumer = consumer
+    def __init__(self, reader: Reader, asking: Asking, deadline: Deadline) -> None:
+        self._reader = reader
+        self._asking = asking
         self._deadline = deadline
-        self._streams: dict[TopicPartition, _Stream] = {}
+        self._streams: dict[Place, _Stream] = {}
         self._looked_s = float("-inf")
 
-    def read(self, place: TopicPartition, offset: int, *, limit: int, wait: bool) -> list[Record]:
+    def read(self, place: Place, offset: int, *, limit: int, wait: bool) -> list[Record]:
         """Return up to `limit` committed records from `offset` on, and never beyond 16 MiB.
 
         Raises
@@ -65,88 +64,102 @@ class Tail:
             self._wait(place, stream)
         return stream.first(limit)
 
-    def _stream_at(self, place: TopicPartition, offset: int) -> _Stream | None:
+    def held_back(self, topic: str) -> dict[int, int]:
+        """Return partition → offsets between its last stable one and its high watermark."""
+        streams = self._streams.items()
+        places = [place for place, it in streams if place[0] == topic and not it.parked]
+        return held_back(self._reader, self._asking.ends(places))
+
+    def close(self) -> None:
+        """Release the client."""
+        with guarded(self._deadline, "closing"):
+            self._reader.close()
+
+    def _stream_at(self, place: Place, offset: int) -> _Stream | None:
         """Return the stream of `place`, moved to `offset`; None where that is behind the end."""
         stream = self._streams.get(place)
         if stream is None or not stream.skip_to(offset):
-            if offset > self._end(place):  # the client would take it for records that were lost
+            if offset > self._asking.end(place):  # a client would take it for records lost
                 return None
             if stream is None:
                 self._forget()
                 stream = self._streams[place] = _Stream(offset)
-                self.consumer.assign(list(self._streams))
             stream.move_to(offset)
-            self.consumer.seek(place, offset)
-        if stream.paused and len(stream.records) <= AHEAD_RECORDS_MAX:
-            self.consumer.resume(place)
-            stream.paused = False
+            self._fetch(place, stream)
+        elif stream.parked and stream.filled <= 0.5:
+            self._fetch(place, stream)
         stream.used_s = time.monotonic()
         return stream
 
-    def _end(self, place: TopicPartition) -> int:
-        with guarded(self._deadline, "asking for an end"):
-            return int(self.consumer.end_offsets([place])[place])
+    def _fetch(self, place: Place, stream: _Stream) -> None:
+        stream.parked = False
+        with guarded(self._deadline, "seeking"):
+            self._reader.read_from(place, stream.next)
+
+    def _stop(self, place: Place) -> None:
+        with guarded(self._deadline, "stopping"):
+            self._reader.stop(place)
 
     def _forget(self) -> None:
         """Let go of the partitions that nobody has read for a while."""
         now = time.monotonic()
         for place, stream in list(self._streams.items()):
             if now - stream.used_s > FORGET_AFTER_S:
+                self._stop(place)
                 del self._streams[place]
 
-    def _look(self, timeout_ms: int) -> None:
+    def _look(self, timeout_s: float) -> None:
         """Move what the client has fetched to its streams."""
         now = time.monotonic()
-        if not timeout_ms and now - self._looked_s < LOOK_EVERY_S:
+        if not timeout_s and now - self._looked_s < LOOK_EVERY_S:
             return
         self._looked_s = now
-        try:
-            with guarded(self._deadline, "reading"):
-                fetched = self.consumer.poll(timeout_ms, max_records=FETCH_RECORDS_MAX)
-        except Gone as error:
-            raise self._gone(error) from error
+        with guarded(self._deadline, "reading"):
+            try:
+                fetched = self._reader.poll(timeout_s, FETCH_RECORDS_MAX)
+            except OutOfRange as error:
+                self._streams.pop(error.place, None)
+                self._stop(error.place)
+                raise self._asking.gone(error) from error
         for place, records in fetched.items():
             stream = self._streams[place]
-            stream.records.extend(records)
-            if len(stream.records) > AHEAD_RECORDS_MAX and not stream.paused:
-                self.consumer.pause(place)
-                stream.paused = True
+            stream.extend(records)
+            if stream.filled > 1.0 and not stream.parked:
+                stream.parked = True
+                self._stop(place)
 
-    def _wait(self, place: TopicPartition, stream: _Stream) -> None:
+    def _wait(self, place: Place, stream: _Stream) -> None:
         """Wait for a record, or for the certainty that there is none."""
-        with self._deadline.guard(f"reading {place.topic!r} to its end"):
-            end = self._end(place)
-            while not stream.records and self._position(place) < end:
-                self._look(WAIT_MS)
-
-    def _position(self, place: TopicPartition) -> int:
-        with translated("asking for a position"):
-            return int(self.consumer.position(place) or 0)
-
-    def _gone(self, error: Gone) -> Gone:
-        """Return the error that says where the partition begins, when the client told which."""
-        cause = error.__cause__
-        if not isinstance(cause, OffsetOutOfRangeError) or not cause.args:
-            return error
-        lost: Any = cause.args[0]
-        if not isinstance(lost, dict):
-            return error
-        place, offset = next(iter(lost.items()))
-        with guarded(self._deadline, "asking for a beginning"):
-            begin = self.consumer.beginning_offsets([place])[place]
-        self._streams.pop(place, None)
-        self.consumer.assign(list(self._streams))
-        return Gone(below_begin(place.topic, place.partition, int(offset), begin))
+        with self._deadline.guard(f"reading {place[0]!r} to its end"):
+            end = self._asking.end(place)
+            while not stream.records and (self._reader.position(place) or 0) < end:
+                self._look(WAIT_S)
 
 
 class _Stream:
     """What has come of one partition from `start` on; it stays until its reader is past it."""
 
     def __init__(self, start: int) -> None:
-        self.records: deque[Any] = deque()
+        self.records: deque[Record] = deque()
+        self.size = 0  # bytes of their values
         self.start = start
-        self.paused = False
+        self.parked = False
         self.used_s = 0.0
+
+    @property
+    def next(self) -> int:
+        """The offset after what has come."""
+        return self.records[-1].offset + 1 if self.records else self.start
+
+    @property
+    def filled(self) -> float:
+        """How much of what may lie here does."""
+        return max(len(self.records) / AHEAD_RECORDS_MAX, self.size / AHEAD_BYTES_MAX)
+
+    def extend(self, records: Sequence[Record]) -> None:
+        """Take what came."""
+        self.records.extend(records)
+        self.size += sum(len(record.value) for record in records)
 
     def skip_to(self, offset: int) -> bool:
         """Drop what lies below `offset`; False when the client has to seek there."""
@@ -156,13 +169,14 @@ class _Stream:
         if records and offset > records[-1].offset + 1:
             return False
         while records and records[0].offset < offset:
-            records.popleft()
+            self.size -= len(records.popleft().value)
         self.start = offset
         return True
 
     def move_to(self, offset: int) -> None:
         """Forget what came, and go on at `offset`."""
         self.records.clear()
+        self.size = 0
         self.start = offset
 
     def first(self, limit: int) -> list[Record]:
@@ -170,20 +184,8 @@ class _Stream:
         found: list[Record] = []
         size = 0
         for fetched in islice(self.records, limit):
-            size += len(fetched.value or b"")
+            size += len(fetched.value)
             if found and size > READ_BYTES_MAX:
                 break
-            found.append(record_of(fetched))
+            found.append(fetched)
         return found
-
-
-def record_of(fetched: Any) -> Record:
-    """Return the record of the port for one of the client's; a tombstone has an empty value."""
-    return Record(
-        fetched.partition, fetched.offset, fetched.timestamp, fetched.key, fetched.value or b""
-    )
-
-
-def records_of(fetched: Sequence[Any]) -> list[Record]:
-    """Return the port's records for some of the client's, in their order."""
-    return [record_of(record) for record in fetched]

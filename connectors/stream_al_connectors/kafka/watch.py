@@ -3,16 +3,20 @@
 With fixed identities a group can forget to watch its topic: after its leader restarted, partitions
 that are added belong to nobody for ever. So one member looks every ten seconds, and makes the group
 deal out again by leaving and coming back. And a member whose position stands still below the end
-for half a minute has lost its client somewhere: it ends, and begins again.
+for half a minute has lost its client somewhere: it ends, and begins again; as does one that reads
+records and for a minute commits nothing for them. And a member whose
+identity another process took hears of it only when it commits: its client stops its heartbeat, and
+says nothing.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
-from stream_al.errors import Ambiguous
+from stream_al.errors import Ambiguous, Fenced, Stalled
 from stream_al.port import Log, Owner
 from stream_al_connectors.kafka.groups import Groups
 
@@ -24,6 +28,12 @@ class Watched(Protocol):
     topic: str
     instance: str
 
+    def member_id(self) -> str | None:
+        """Return the coordinator's name for this member; None while the group deals out."""
+
+    def owing_since_s(self) -> float | None:
+        """Return since when records were read that nothing was committed for; None: no such."""
+
     def ends(self) -> dict[int, int]:
         """Return partition → its end, of those that are read."""
 
@@ -33,6 +43,7 @@ class Watched(Protocol):
 
 LOOK_EVERY_S = 10.0
 STALLED_AFTER_S = 30.0
+OWING_S_MAX = 60.0
 
 
 def orphans(owners: list[Owner]) -> list[int]:
@@ -58,7 +69,7 @@ class Stalls:
     >>> stalls.look({0: 6}, {0: 9})
     Traceback (most recent call last):
         ...
-    stream_al.errors.Ambiguous: partition 0 stands at 6 of 9 for 52 s; restart this worker
+    stream_al.errors.Stalled: partition 0 stands at 6 of 9 for 52 s; restart this worker
     """
 
     def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +81,7 @@ class Stalls:
 
         Raises
         ------
-        Ambiguous
+        Stalled
             When one has not moved for `STALLED_AFTER_S` though there is something to read.
         """
         now = self._monotonic_s()
@@ -82,7 +93,7 @@ class Stalls:
             if before is None or before[0] != position:
                 before = (position, now)
             elif now - before[1] > STALLED_AFTER_S:
-                raise Ambiguous(
+                raise Stalled(
                     f"partition {partition} stands at {position} of {ends[partition]} for "
                     f"{now - before[1]:.0f} s; restart this worker"
                 )
@@ -105,18 +116,43 @@ class Watch:
 
         Raises
         ------
-        Ambiguous
-            When a read of the member stands still.
+        Stalled
+            When a read of the member stands still, or what it reads is not committed.
+        Fenced
+            When another process has its identity.
         """
         now = time.monotonic()
         if now - self._looked_s < LOOK_EVERY_S:
             return
         self._looked_s = now
-        self._stalls.look(member.positions(), member.ends())
-        owners = self._log.owners(member.group, member.topic)
+        owing_s = member.owing_since_s()
+        if owing_s is not None and now - owing_s > OWING_S_MAX:
+            raise Stalled(
+                f"{member.instance!r} has read records and committed nothing for "
+                f"{now - owing_s:.0f} s; restart this worker"
+            )
+        try:
+            self._stalls.look(member.positions(), member.ends())
+            self._look_for_double(member)
+            owners = self._log.owners(member.group, member.topic)
+        except Stalled:
+            raise
+        except Ambiguous:  # a broker is away: nothing was changed by asking, so look again later
+            return
         before, self._orphaned = self._orphaned, orphans(owners)
         first = min((it.member for it in owners if it.member is not None), default=None)
         # Seen twice, since a group that is dealing out has no owners; and one member is enough.
         if self._orphaned and self._orphaned == before and member.instance == first:
-            self._groups.remove(member.group, member.instance)
+            with suppress(Ambiguous):  # as above
+                self._groups.remove(member.group, member.instance, member.member_id())
             self._orphaned = []
+
+    def _look_for_double(self, member: Watched) -> None:
+        before = member.member_id()
+        now_in = self._groups.member_ids(member.group).get(member.instance)
+        # Asked on both sides: in between it may have joined anew itself, under another name.
+        if now_in not in (None, before) and before is not None and before == member.member_id():
+            raise Fenced(
+                f"{member.instance!r}: another process with the same slot took over; "
+                "give every worker a --slot of its own"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from stream_al.config import Config
@@ -15,8 +15,10 @@ from stream_al.service.audit.reading import Bounds, Reader, take_bounds
 from stream_al.service.audit.report import Findings, Report
 
 
-def audit(log: Log, config: Config) -> Report:
-    """Check DESIGN's invariants from the topics of `log` alone, while workers may run.
+def audit(
+    log: Log, config: Config, *, progress: Callable[[int, int], None] = lambda *_: None
+) -> Report:
+    """Check the invariants of docs/GUARANTEES.md from topics alone, while workers may run.
 
     Parameters
     ----------
@@ -24,13 +26,18 @@ def audit(log: Log, config: Config) -> Report:
         Any log; nothing is written to it.
     config
         Names of topics and groups, and the settings before the first control record.
+    progress
+        Is told how many partitions of inputs are done, and of how many.
 
     Returns
     -------
     Report
         Clean, or with the first offending records of each kind and their totals.
     """
-    return _Audit(log, config).run()
+    return _Audit(log, config).run(progress)
+
+
+_CHECKS = ("events", "labels")
 
 
 class _Audit:
@@ -41,17 +48,18 @@ class _Audit:
         self._findings = Findings()
         self._ledger = Ledger(log, config, self._bounds, self._findings)
 
-    def run(self) -> Report:
+    def run(self, progress: Callable[[int, int], None]) -> Report:
+        inputs = sorted(place for place in self._bounds.committed if place[0] in _CHECKS)
         try:
             journal = JournalCheck(
                 self._log, self._config, self._bounds, self._findings, self._ledger
             )
             journal.run()
-            for partition in range(self._log.partition_count(self._config.topic("events"))):
-                if ("events", partition) in self._bounds.committed:
+            for done, (name, partition) in enumerate(inputs, 1):
+                progress(done, 1 + len(inputs))  # the journal was the first
+                if name == "events":
                     self._events(journal, partition)
-            for partition in range(self._log.partition_count(self._config.topic("labels"))):
-                if ("labels", partition) in self._bounds.committed:
+                else:
                     self._labels(partition)
             self._ledger.check_queries()
             self._ledger.check_labels()

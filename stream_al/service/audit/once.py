@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json
 
+from stream_al.messages import unpacked
 from stream_al.port import Record
 from stream_al.service.audit.reading import Reader, decoded
 from stream_al.service.audit.report import Findings, Place
@@ -28,6 +29,17 @@ class Output(NamedTuple):
     source: int
     offset: int
     body: dict[str, Any]
+
+
+def _messages(reader: Reader) -> Iterator[tuple[Record, bytes]]:
+    """Yield each record with each message in it."""
+    for record in reader:
+        try:
+            values = unpacked(record.value)
+        except ValueError:  # then it can't be read below either
+            values = [record.value]
+        for value in values:
+            yield record, value
 
 
 def outputs(
@@ -46,9 +58,9 @@ def outputs(
         Called with body and offset of every readable output, whatever its order.
     """
     partition, last = reader.partition, -1
-    for record in reader:
+    for record, value in _messages(reader):
         try:
-            body = from_json(record.value)
+            body = from_json(value)
             source = body["source"]
             offset = source["offset"]
             elsewhere = source["partition"] != partition

@@ -1,7 +1,9 @@
 """How the audit reads a log that may be at work: bounds taken in a safe order, then partitions.
 
-The order is the whole trick. A transaction becomes visible at once, so of two things that one
-transaction wrote, the one looked for *later* is there whenever the one seen *earlier* is:
+The order is the whole trick. Of two things that one transaction wrote, the one looked for *later*
+is there whenever the one seen *earlier* is. On one machine a transaction becomes visible at once;
+over a network it may be seen in one partition while another one still holds it back, so ends that
+have to hold all of what was seen before are `settled_ends`:
 
 1. `settled`: the journal's end. Outcomes and queries of records below it are visible from now on.
 2. `committed`: the positions of every input. Whatever they stand for is visible from now on.
@@ -58,14 +60,14 @@ def take_bounds(log: Log, config: Config) -> Bounds:
     settled = log.end(journal, 0)
     positions = _positions(log, config)
     ends = {
-        (name, partition): log.end(config.topic(name), partition)
+        (name, partition): end
         for name in OUTPUT_TOPICS
-        for partition in range(log.partition_count(config.topic(name)))
+        for partition, end in enumerate(log.settled_ends(config.topic(name)))
     }
     after = _positions(log, config)
     return Bounds(
         settled=settled,
-        journal_end=log.end(journal, 0),
+        journal_end=log.settled_ends(journal)[0],
         committed={place: position.offset for place, position in positions.items()},
         committed_after={place: position.offset for place, position in after.items()},
         gates={

@@ -6,7 +6,14 @@ import typer
 from rich.markup import escape
 
 from stream_al.service.audit import Report, audit
-from stream_al.service.commands.common import ConfigOption, JsonOption, opened, out, print_json
+from stream_al.service.commands.common import (
+    ConfigOption,
+    JsonOption,
+    opened,
+    out,
+    print_json,
+    progress,
+)
 
 VIOLATED = 3
 
@@ -24,8 +31,8 @@ def audit_command(config: ConfigOption = None, as_json: JsonOption = False) -> N
 
     Example: `stream-al audit --json`
     """
-    with opened(config) as (settings, log):
-        report = audit(log, settings)
+    with opened(config) as (settings, log), progress("reading") as moved:
+        report = audit(log, settings, progress=moved)
     if as_json:
         print_json(report.as_json())
     else:

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,6 +52,16 @@ def opened(config_file: Path | None, *, create: bool = False) -> Iterator[tuple[
         yield config, log
     finally:
         log.close()
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Give what moves a bar on stderr to (done, total), shown while stdout is a terminal."""
+    from rich.progress import Progress  # noqa: PLC0415 - most commands need none
+
+    with Progress(console=err, transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def actor_or_default(actor: str | None) -> str:

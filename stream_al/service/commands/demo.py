@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -40,10 +40,16 @@ def demo(
     rate: Annotated[float, typer.Option(min=1, help="Events sent a second.")] = 250.0,
     events: Annotated[int | None, typer.Option(min=100, help="Only the first so many.")] = None,
     report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("report.html"),
+    connector: Annotated[
+        Literal["sqlite", "kafka"], typer.Option("--log", help="The log it runs on.")
+    ] = "sqlite",
+    bootstrap: Annotated[
+        str, typer.Option(help="Of Kafka: where brokers are; see `stream-al broker`.")
+    ] = "127.0.0.1:9092",
 ) -> None:
     """Watch it work: real SMS messages, a real worker and log, simulated people; then a report.
 
-    The last line on stdout is JSON with the figures.
+    The last line on stdout is JSON with the figures. With `--log kafka` the same on a broker.
 
     Example: `stream-al demo --no-live`
     """
@@ -58,8 +64,13 @@ def demo(
     folder = FOLDER / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    configuration = write_configuration(folder, share)
+    on_kafka = connector == "kafka"
+    configuration = write_configuration(folder, share, bootstrap if on_kafka else None)
     config = load_config(configuration, {})
+    if on_kafka:
+        from stream_al_connectors.kafka.checking import create_topics  # noqa: PLC0415
+
+        create_topics(config, change=False)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         futures: Futures = {
             (arm, seed): pool.submit(run_arm, examples, arm, seed, share)

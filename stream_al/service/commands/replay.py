@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
@@ -19,10 +18,10 @@ from stream_al.service.commands.common import (
     JsonOption,
     ReasonOption,
     actor_or_default,
-    err,
     opened,
     out,
     print_json,
+    progress,
 )
 
 VIOLATION = 3
@@ -89,14 +88,14 @@ def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dic
     from stream_al.service.replaying import fold  # noqa: PLC0415 - imports River
     from stream_al.service.snapshotting import load_newest  # noqa: PLC0415
 
-    with _progress("folding") as progress:
+    with progress("folding") as moved:
         found = fold(
             log,
             config,
             clock=SystemClock(),
             verify=verify,
             restore=lambda engine: load_newest(log, config, engine) if from_snapshot else None,
-            progress=progress,
+            progress=moved,
         )
     engine, said = found.engine, found.reproduction
     digests = [each for each in found.comparisons if each.comparable]
@@ -146,8 +145,8 @@ def _again(
         without=without,
         learn_frozen=learn_frozen,
     )
-    with _progress("learning again") as progress:
-        again = refold(log, config, proposal, progress=progress)
+    with progress("learning again") as moved:
+        again = refold(log, config, proposal, progress=moved)
     found: dict[str, Any] = {
         "position": again.position,
         "learnt": again.model.learnt_count,
@@ -217,21 +216,6 @@ def _lines(file: Path | None) -> list[str]:
             f"--without-file: {str(file)!r}: {error}; name a file with one EVENT_ID a line"
         ) from None
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-class _progress:  # noqa: N801 - reads as a function
-    """A progress bar on stderr while it takes long, when people look at it."""
-
-    def __init__(self, text: str) -> None:
-        self._bar = Progress(console=err, transient=True, disable=not err.is_terminal)
-        self._task = self._bar.add_task(text, total=None)
-
-    def __enter__(self) -> Any:
-        self._bar.start()
-        return lambda done, total: self._bar.update(self._task, completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
 
 @journal_app.command("redact")

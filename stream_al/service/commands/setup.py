@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,13 +19,15 @@ from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
     err,
-    opened,
     out,
     print_json,
 )
+from stream_al.service.exits import Exits
+from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load_config
-from stream_al.service.snapshotting import snapshot_problems
+from stream_al.service.snapshotting import snapshot_problems, state_folder
+from stream_al.service.starting import check_topics
 from stream_al.service.view import differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
@@ -38,6 +41,10 @@ app: stream-al                  # prefix of topics and groups
 log:
   connector: sqlite             # one file, no broker
   # path: stream-al.db          # default: <app>.db
+  # connector: kafka            # then `stream-al topics create`, and a gate.secret_file
+  # bootstrap_servers: [kafka-1:9092]
+  # transport: kafka-python     # or fast: less CPU an event; pip install 'stream-al[fast]'
+  # security: {protocol: SASL_SSL, mechanism: SCRAM-SHA-512, username: me, password_file: password}
   durability: full              # survives a power cut; normal: a kill only, and is faster
   retention: 30d                # older records go; never one still needed, never the journal
 topics:
@@ -128,11 +135,16 @@ def check(
         problems.append(
             f"gate.uncertainty is {settings.gate.uncertainty!r}; known are {', '.join(known)}"
         )
-    if Path(log_path(settings)).exists():
+    on_kafka = settings.log.connector == "kafka"
+    if on_kafka:
+        found, seen = _look_at_brokers(settings)
+        problems += found
+        notes += seen
+    if (on_kafka and not problems) or Path(log_path(settings)).exists():
         found, differing = _look_at_log(settings)
         problems += found
         notes += differing
-    else:
+    elif not on_kafka:
         notes.append(f"log.path: {log_path(settings)} is made by the first `send` or `run`")
     if sample is not None:
         found, seen = _try_sample(sample, settings)
@@ -146,9 +158,24 @@ def check(
     if problems:
         raise ConfigurationError(*problems)
     if not as_json:
-        out.print(f"ok       {settings.app}: {log_path(settings)}, {settings.topics.partitions} "
+        place = ", ".join(settings.log.bootstrap_servers) if on_kafka else log_path(settings)
+        out.print(f"ok       {settings.app}: {place}, {settings.topics.partitions} "
                   f"partitions, model {settings.model.factory or settings.model.preset}",
                   markup=False)  # fmt: skip
+
+
+def _look_at_brokers(config: Config) -> tuple[list[str], list[str]]:
+    """Return what is missing on Kafka: topics, rights, settings, the secret; and notes."""
+    from stream_al_connectors.kafka.checking import problems_of  # noqa: PLC0415 - slow to import
+
+    problems: list[str] = []
+    notes: list[str] = []
+    try:
+        problems, notes = problems_of(config, (scorer_group(config), resolver_group(config)))
+        gate_secret(config, beside=Path(log_path(config)), create=False)
+    except ConfigurationError as error:
+        problems += error.problems
+    return problems, notes
 
 
 def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
@@ -231,10 +258,18 @@ def run(
     from stream_al.service.worker import Worker, serve  # noqa: PLC0415 - imports River
 
     start_logging()
-    with opened(config, create=True) as (settings, log):
+    settings = load_config(config)
+    folder = state_folder(settings)
+    exits = Exits(None if folder is None else folder / f"exits-{slot}.json")
+    with (
+        exits.noted(),
+        closing(open_log(settings, create=True, tell=exits.end)) as log,
+    ):
+        check_topics(log, settings, role)
         secret = gate_secret(settings, beside=Path(log_path(settings)))
         # On Kafka the slot is the identity, so that a restarted worker gets its partitions back.
         kafka = settings.log.connector == "kafka"
         name = f"{slot}" if kafka else f"worker-{slot}-{os.getpid()}"
         worker = Worker(log, settings, role=role, secret=secret, name=name, clock=SystemClock())
+        worker.counters.exits = exits.counts
         serve(worker, settings, until_idle=until_idle)

@@ -21,7 +21,7 @@ from stream_al.errors import ConfigurationError
 from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
 from stream_al.service.keys import record_key
-from stream_al.service.view import records
+from stream_al.service.view import opened_up, records
 
 SEND_RECORDS_MAX = 1_000
 FOLLOW_EVERY_S = 0.2
@@ -139,15 +139,24 @@ def read(
             for partition in range(log.partition_count(full)):
                 for record in records(log, full, partition, positions.get(partition, start)):
                     positions[partition] = record.offset + 1
-                    _show(record)
-                    shown += 1
-                    if shown == limit:
-                        return
+                    for one in _opened_up(record) if topic == "predictions" else (record,):
+                        _show(one)
+                        shown += 1
+                        if shown == limit:
+                            return
             sys.stdout.flush()
             if not follow:
                 return
             if shown == before:
                 time.sleep(FOLLOW_EVERY_S)
+
+
+def _opened_up(record: Record) -> Iterator[Record]:
+    """Yield each message of an array; what is none stays as it is."""
+    try:
+        yield from opened_up(record)
+    except ValueError:
+        yield record
 
 
 def _show(record: Record) -> None:

@@ -7,7 +7,6 @@ a time. Budgets per hour count by the record time of events, which is read besid
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +15,6 @@ from typing import Annotated, Any
 
 import typer
 from pydantic_core import from_json
-from rich.progress import Progress
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
@@ -32,9 +30,10 @@ from stream_al.service.commands.common import (
     opened,
     out,
     print_json,
+    progress,
 )
 from stream_al.service.settings import gate_secret
-from stream_al.service.view import differences, journal, records
+from stream_al.service.view import differences, journal, predictions, records
 from stream_al.service.what_if_text import text_of
 from stream_al_connectors.opening import log_path
 
@@ -127,7 +126,8 @@ def _fold(
     folded = WhatIf(recorded, patch, repeats=repeats, secret=_secret(config))
     if any(begins):
         folded.give_up_self_check("the first predictions are not there any more")
-    with _listed(list_to) as note, _progress(sum(ends) - sum(begins)) as advance:
+    done, total = 0, sum(ends) - sum(begins)
+    with _listed(list_to) as note, progress("events") as moved:
         for partition, end in enumerate(ends):
             timed = _timed(log, config, folded, partition, end)
             for number, (said, at_ms) in enumerate(timed, 1):
@@ -135,7 +135,8 @@ def _fold(
                 if found is not None:
                     note(found)
                 if number % PROGRESS_EVERY == 0:
-                    advance(PROGRESS_EVERY)
+                    done += PROGRESS_EVERY
+                    moved(done, total)
     return folded.report()
 
 
@@ -154,8 +155,8 @@ def _timed(
 
     Where it decides nothing, or the event is gone, it is the prediction's own.
     """
-    predictions = records(log, config.topic("predictions"), partition, 0)
-    found = (record for record in predictions if record.offset < end)
+    stored = predictions(log, config, partition, 0)
+    found = (record for record in stored if record.offset < end)
     if not folded.needs_times:
         for record in found:
             yield from_json(record.value), record.timestamp_ms
@@ -195,14 +196,6 @@ def _listed(list_to: str | None) -> Iterator[Callable[[WouldAsk], None]]:
 
 def _line(found: WouldAsk) -> str:
     return json.dumps(asdict(found), ensure_ascii=False)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """Give what moves a bar on stderr, shown while stdout is a terminal."""
-    with Progress(console=err, transient=True, disable=not sys.stdout.isatty()) as bar:
-        task = bar.add_task("events", total=total)
-        yield lambda count: bar.advance(task, count)
 
 
 def _json_of(report: WhatIfReport) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import sys
@@ -25,14 +26,25 @@ WORKER_LEAVES_S = 10.0
 SHOWN_EVERY_S = 0.2
 
 
-def write_configuration(folder: Path, share: float) -> Path:
-    """Write the demo's configuration into `folder`; return its path."""
-    body = {
-        "app": "demo",
-        "log": {"path": str(folder / "demo.db")},
-        "gate": {"budget": {"share": share}},
-        "http": {"port": 0},
-    }
+def write_configuration(folder: Path, share: float, bootstrap: str | None) -> Path:
+    """Write the demo's configuration into `folder`; return its path.
+
+    Parameters
+    ----------
+    bootstrap
+        Brokers, separated by commas: topics of its own there, in place of a file.
+    """
+    log: dict[str, object] = {"path": str(folder / "demo.db")}
+    gate: dict[str, object] = {"budget": {"share": share}}
+    app = "demo"
+    if bootstrap is not None:
+        app = f"demo-{secrets.token_hex(4)}"
+        log = {"connector": "kafka", "bootstrap_servers": bootstrap.split(",")}
+        secret = folder / "gate.secret"
+        secret.write_text(secrets.token_hex(32), encoding="utf-8")
+        secret.chmod(0o600)
+        gate["secret_file"] = str(secret)
+    body = {"app": app, "log": log, "gate": gate, "http": {"port": 0}}
     path = folder / "stream-al.yaml"
     path.write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
     return path
@@ -80,7 +92,10 @@ def run_live(
                 show(observer)
             if (observer.events, observer.outcomes.total()) != done:
                 done, moved = (observer.events, observer.outcomes.total()), now_s
-            if done == (len(examples), answered) and not annotators.outstanding_count:
+            # Predictions may be seen before their queries, though they became visible together.
+            all_asked = len(observer.queries) == observer.asked
+            done_all = done == (len(examples), answered) and not annotators.outstanding_count
+            if all_asked and done_all:
                 break
             if worker.poll() is not None or now_s - moved > STUCK_S:
                 raise _stuck(worker, configuration)

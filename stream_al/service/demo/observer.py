@@ -17,6 +17,7 @@ from stream_al.messages import (
     Prediction,
     Query,
     read_journal_record,
+    unpacked,
 )
 from stream_al.port import Log, Record
 from stream_al.quality import Quality
@@ -48,6 +49,7 @@ class Observer:
         self._clock: deque[tuple[float, int]] = deque(maxlen=64)
         self.confusion = Confusion()
         self.quality = Quality()
+        self.asked = 0  # by what predictions say
         self.queries: list[Query] = []
         self.reasons: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
@@ -85,7 +87,8 @@ class Observer:
         self.queries += found
         self.reasons.update(query.reason for query in found)
         for record in self._news("predictions"):
-            self._on_prediction(parse(Prediction, record.value))
+            for value in unpacked(record.value):
+                self._on_prediction(parse(Prediction, value))
         now_s = time.monotonic()
         self._clock.append((now_s, self.events))
         while now_s - self._clock[0][0] > RATE_WINDOW_S:
@@ -109,6 +112,7 @@ class Observer:
         self.confusion.pairs[self._truth[prediction.event_id], prediction.label] += 1
         self.propensities.append(prediction.propensity)
         self.allowed += prediction.rate
+        self.asked += prediction.queried
         if self.events - self._last_sample >= SAMPLE_EVENTS:
             self._last_sample = self.events
             self.sample()

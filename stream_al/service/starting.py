@@ -1,0 +1,71 @@
+"""What a worker looks at before its first step: whether its topics are there, as wide as it needs.
+
+Where the log is made on first use they always are. On Kafka somebody makes them, and a worker that
+met a missing one in its loop would stop in the middle, or wait for what never comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from stream_al.config import Config
+from stream_al.errors import ConfigurationError
+from stream_al.port import Log
+from stream_al_connectors.opening import SINGLE_PARTITION_TOPICS
+
+Role = Literal["all", "scorer", "resolver"]
+
+_SCORER = ("events", "predictions", "queries", "journal", "statistics", "dead_letters")
+_RESOLVER = (
+    *("events", "queries", "labels", "outcomes", "journal", "controls", "statistics"),
+    "dead_letters",
+)
+_ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
+    "events": ("predictions", "queries", "dead_letters"),
+    "labels": ("outcomes", "dead_letters"),
+}
+"""Input → the topics whose partition of the same number answers it."""
+
+
+def check_topics(log: Log, config: Config, role: Role) -> None:
+    """Refuse to begin where a topic of `role` misses, or has too few partitions, or too many.
+
+    Raises
+    ------
+    ConfigurationError
+        One sentence with every such topic, and the command that mends it.
+    """
+    names = dict.fromkeys(
+        (_SCORER if role != "resolver" else ()) + (_RESOLVER if role != "scorer" else ())
+    )
+    counts = {name: log.partition_count(config.topic(name)) for name in names}
+    missing = [config.topic(name) for name, count in counts.items() if not count]
+    if missing:
+        raise ConfigurationError(
+            f"topics: {', '.join(missing)}: not there, or not to be seen by this user; name the "
+            "right ones under `topics`, or run `stream-al topics create`; `stream-al check` names "
+            "rights that miss"
+        )
+    wrong = list(_wrong_counts(counts, config))
+    if wrong:
+        raise ConfigurationError(f"topics: {'; '.join(wrong)}")
+
+
+def _wrong_counts(counts: Mapping[str, int], config: Config) -> Iterator[str]:
+    for name, count in counts.items():
+        full, wanted = config.topic(name), config.topics.partitions
+        if name in SINGLE_PARTITION_TOPICS:
+            if count != 1:
+                yield (
+                    f"{full} has {count} partitions, needs exactly 1, and they can't be taken "
+                    "away: name a topic that is not there yet, and run `stream-al topics create`"
+                )
+            continue
+        inputs = [one for one, answers in _ANSWERED_IN.items() if name in answers]
+        wanted = max([wanted, *(counts.get(one, 0) for one in inputs)])
+        if count < wanted:
+            yield (
+                f"{full} has {count} partitions, needs {wanted}: "
+                "`stream-al topics create` adds them"
+            )

@@ -1,0 +1,208 @@
+"""What the benchmarks on Kafka share: a broker, apps with events on it, CPU of processes.
+
+CPU is that of whole processes with all their threads, as the operating system counts it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+from kafka import KafkaProducer
+
+from stream_al.service.settings import load_config
+from stream_al_connectors.kafka.broker import Cluster
+from stream_al_connectors.kafka.checking import create_topics
+from tests.benchmarks.row import numbers
+
+EVENTS = 40_000
+SEEDS = 50
+DIFFERENT_EVENTS = 2_000
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = os.environ | {
+    "PYTHONHASHSEED": "0",
+    "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "connectors"))),
+}
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Place:
+    """One broker, and a folder for the apps on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cluster = Cluster(folder / "broker")
+        self.cluster.start()
+
+    @property
+    def address(self) -> str:
+        return self.cluster.bootstrap_servers[0]
+
+    def broker_cpu_s(self) -> float:
+        """Return the CPU seconds that the broker used since its start."""
+        return sum(cpu_so_far_s(process.pid) for process in self.cluster._processes.values())
+
+
+class App:
+    """An app on a broker: its configuration, its topics, and a model that knows two classes.
+
+    Parameters
+    ----------
+    log, more
+        What the section `log` has beside the broker, and sections that are other than ours.
+    """
+
+    def __init__(
+        self, place: Place, name: str, *, log: dict[str, Any] | None = None, **more: Any
+    ) -> None:
+        home = place.folder / name
+        home.mkdir()
+        secret = home / "gate.secret"
+        secret.write_text("benchmark secret benchmark secret")
+        own = {
+            "app": name,
+            "log": {"connector": "kafka", "bootstrap_servers": [place.address]} | (log or {}),
+            "model": {"preset": "river"},
+            "gate": {"secret_file": str(secret)},
+            "http": {"port": 0},
+            "snapshots": {"directory": str(home / "snapshots")},
+        }
+        self.place = place
+        self.path = home / "stream-al.yaml"
+        self.path.write_text(yaml.safe_dump(own | more))
+        self.config = load_config(self.path, {})
+        create_topics(self.config, change=False)
+
+    def command(self, *words: str) -> list[str]:
+        """Return a command line of `stream-al` for this app."""
+        return [sys.executable, "-m", "stream_al", *words, "--config", str(self.path)]
+
+    def taught(self) -> App:
+        """Teach the model before any event is read, and return this app."""
+        seeds = self.path.with_name("seeds.jsonl")
+        seeds.write_text("".join(_seed(n, row) for n, row in enumerate(numbers(SEEDS))))
+        cpu_s(self.command("seed", str(seeds)))
+        cpu_s(self.command("run", "--role", "resolver", "--until-idle"))
+        return self
+
+    def fill(self, count: int = EVENTS) -> None:
+        """Put events on the topic."""
+        with self.filled(count):
+            pass
+
+    def worker_cpu_s(self) -> float:
+        """Return the CPU seconds of a worker that reads all events, without start and end."""
+        run = self.command("run", "--until-idle")
+        return cpu_s(run) - cpu_s(run)
+
+    @contextmanager
+    def filled(self, count: int = EVENTS) -> Iterator[dict[int, int]]:
+        """Put events on the topic, dealt out in turn; they are seen when the block ends, at once.
+
+        Gives partition → the offset after its last event.
+        """
+        topic, partitions = self.config.topic("events"), self.config.topics.partitions
+        producer = KafkaProducer(
+            bootstrap_servers=self.place.address,
+            transactional_id=f"{self.config.app}.sender",
+            linger_ms=20,
+            batch_size=256 << 10,
+        )
+        try:
+            producer.init_transactions()
+            producer.begin_transaction()
+            sent = [
+                producer.send(topic, value, partition=number % partitions)
+                for number, value in enumerate(event_values(count))
+            ]
+            producer.flush()
+            last = [future.get() for future in sent[-partitions:]]
+            yield {place.partition: place.offset + 1 for place in last}
+            producer.commit_transaction()
+        finally:
+            producer.close()
+
+
+@contextmanager
+def running(*commands: list[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Give processes that run until the block ends; what they say is lost, unless one fails."""
+    with ExitStack() as stack:
+        processes = []
+        for command in commands:
+            said = stack.enter_context(tempfile.TemporaryFile())
+            process = subprocess.Popen(command, env=ENVIRONMENT, stdout=said, stderr=said)
+            stack.callback(_ended, process, said)
+            processes.append(process)
+        yield processes
+
+
+def _ended(process: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+    """End a process in peace; it must not have ended before."""
+    early = process.poll()
+    process.terminate()
+    process.wait()
+    said.seek(0)
+    assert early is None, said.read().decode()[-2_000:]
+
+
+@contextmanager
+def broker() -> Iterator[Place]:
+    """Give a broker in a folder of its own, for as long as the block lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder))
+        try:
+            yield place
+        finally:
+            place.cluster.close()
+
+
+def event_values(count: int) -> Iterator[bytes]:
+    """Yield events of 20 numbers, about 530 bytes each."""
+    rows = numbers(DIFFERENT_EVENTS)
+    for number in range(count):
+        features = rows[number % len(rows)]
+        yield json.dumps({"event_id": f"e-{number}", "features": features}).encode()
+
+
+def cpu_s(command: list[str]) -> float:
+    """Return the user and system seconds of a command and its threads; it must end well."""
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    assert process.returncode == 0, said.decode()[-2_000:]
+    return usage.ru_utime + usage.ru_stime
+
+
+def cpu_so_far_s(pid: int) -> float:
+    """Return the user and system seconds of a process that lives, to 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+def spread(values: list[float]) -> str:
+    """Return the smallest and the largest of some paired figures, in words."""
+    return f"{min(values):.2f} to {max(values):.2f} in {len(values)} pairs"
+
+
+def per_event(seconds: list[float], count: int = EVENTS) -> str:
+    """Return the median cost of one of `count` events, in words."""
+    return f"{statistics.median(seconds) / count * 1e6:.0f} µs an event"
+
+
+def _seed(number: int, features: dict[str, float]) -> str:
+    label = ("ham", "spam")[number % 2]
+    return json.dumps({"event_id": f"s-{number}", "features": features, "label": label}) + "\n"

@@ -1,0 +1,215 @@
+"""What a worker comes back from by itself, on brokers that die, and what it shows meanwhile."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream_al_connectors.kafka.broker import Cluster
+from tests.chaos.deploying import deploy
+from tests.chaos.workers import SLOW_S
+from tests.integration import stumbles
+from tests.integration.conftest import Deployment, Process, native, until
+from tests.kafka_fixture import Broker, Staged
+
+REFUSED_S = 1.0
+"""So long nobody listens: the client meets it, and asks again and again."""
+STARTS_S = 60.0
+FOREIGN_S = 8.0
+"""The time-out of a foreign transaction: long enough to be seen, below how long a test waits."""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """Give a broker that a test may kill."""
+    made = Cluster(tmp_path / "brokers")
+    made.start()
+    yield made
+    made.close()
+
+
+def test_a_commit_outlives_its_coordinator(deployment: Deployment, cluster: Cluster) -> None:
+    """The request that met a refused connection is sent again: the call comes back.
+
+    Without an error the transaction is whole; a broker that has only just started may answer with
+    one of its own, which ends a worker in doubt.
+    """
+    deploy(deployment, app="t", bootstrap_servers=cluster.bootstrap_servers)
+    process = deployment.start("@commit_when_told", "t.scorer-0", "labels")
+    process.wait_for("sent", STARTS_S)
+    cluster.kill_node(1)
+    process.send_signal(signal.SIGUSR1)
+    time.sleep(REFUSED_S)
+    assert process.poll() is None, "there was nobody to commit with"
+
+    cluster.start_node(1)
+
+    until(lambda: process.poll() is not None, 2 * STARTS_S)
+    ended = process.wait()
+    found = [record.value for record in deployment.records("labels")]
+    assert (ended.code, found) == (0, [b"whole"]) or "UnknownError" in ended.err, ended
+
+
+def _worker(deployment: Deployment, slot: int, **how: Any) -> Process:
+    process = deployment.start("run", "--slot", slot, **how)
+    process.wait_for("http_listening", STARTS_S)
+    return process
+
+
+def _metrics(worker: Process, name: str, **labels: str) -> float:
+    """Return the sum of a worker's samples of a name, with these labels."""
+    port = re.search(r"http_listening .*port=(\d+)", worker.err)
+    assert port is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def _held_back(worker: Process, topic: str = "journal") -> float:
+    """Return how many offsets of a topic a worker says that open transactions hold."""
+    return _metrics(worker, "stream_al_open_transaction_records", topic=topic)
+
+
+def test_a_foreign_transaction_is_seen_and_ends_by_itself(
+    deployment: Deployment, kafka: Broker
+) -> None:
+    """It holds the journal back for all, the metric says so, and after its time-out all goes on."""
+    deploy(deployment, app=kafka.new_app(), bootstrap_servers=kafka.bootstrap_servers)
+    deployment.send(*(native(n) for n in range(40)))
+    worker = _worker(deployment, 0)
+    until(lambda: sum(deployment.ends("predictions")) > 0, STARTS_S)
+    assert _held_back(worker) == 0
+
+    foreign = deployment.start("@leave_open", "foreign", "journal", FOREIGN_S)
+    foreign.wait_for("left_open", STARTS_S)
+    foreign.kill()
+
+    until(lambda: _held_back(worker) > 0, STARTS_S)
+    deployment.done("budget", "set", "--share", "0.5", "--reason", "later", "--actor", "ops")
+    until(lambda: _held_back(worker) == 0, STARTS_S)
+    kinds = [entry["kind"] for entry in deployment.messages("journal")]
+    assert kinds[0] == "model"
+    until(lambda: deployment.messages("journal")[-1]["actor"] == "ops", STARTS_S)
+    deployment.done("audit")
+
+
+def test_a_sender_that_hangs_in_a_transaction_is_seen(
+    deployment: Deployment, kafka: Broker
+) -> None:
+    """It holds back the events of others, at no lag; and a worker's other numbers are there."""
+    deploy(deployment, app=kafka.new_app(), bootstrap_servers=kafka.bootstrap_servers)
+    worker = _worker(deployment, 0)
+    deployment.send(*(native(n) for n in range(20)))
+    until(lambda: len(deployment.messages("predictions")) == 20, STARTS_S)
+    assert _metrics(worker, "stream_al_rebalances_total") > 0
+    assert _metrics(worker, "stream_al_commit_latency_seconds_count") > 0
+    assert _metrics(worker, "stream_al_transactions_aborted_total") == 0
+
+    foreign = deployment.start("@leave_open", "foreign", "events", FOREIGN_S)
+    foreign.wait_for("left_open", STARTS_S)
+    foreign.kill()
+    deployment.send(*(native(n) for n in range(20, 40)))
+
+    until(lambda: _held_back(worker, "events") > 0, STARTS_S)
+    until(lambda: len(deployment.messages("predictions")) == 40, STARTS_S)
+    until(lambda: _held_back(worker, "events") == 0, STARTS_S)
+
+
+def test_a_worker_whose_call_hangs_ends_and_its_next_life_says_so(
+    deployment: Deployment, staged: Staged
+) -> None:
+    """The network holds everything: one line that says which call, and a count by its kind."""
+    servers = [f"127.0.0.1:{staged.proxy.port}"]
+    app = staged.broker.new_app()
+    deploy(deployment, app=app, bootstrap_servers=servers, log={"deadline": "6s"})
+    worker = _worker(deployment, 0)
+    worker.wait_for("partition_assigned", STARTS_S)
+    staged.proxy.mode = "hold"
+    try:
+        ended = worker.wait(STARTS_S)
+    finally:
+        staged.proxy.mode = "pass"
+
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("deadline: ")
+    assert _metrics(_worker(deployment, 0), "stream_al_exits_total", kind="deadline") == 1
+
+
+def test_a_worker_that_died_in_a_transaction_is_succeeded_at_once(
+    deployment: Deployment, kafka: Broker
+) -> None:
+    """Everything sent, nothing committed: its slot's restart ends that, not the session.
+
+    The session is longer than the test may take.
+    """
+    deploy(
+        deployment,
+        app=kafka.new_app(),
+        bootstrap_servers=kafka.bootstrap_servers,
+        log={"session_timeout": "10m", "poll_interval": "10m"},
+    )
+    deployment.send(*(native(n) for n in range(40)))
+    worker = _worker(deployment, 0, slow_s=SLOW_S)
+    until(lambda: len(deployment.messages("predictions")) == 40, STARTS_S)
+    worker.send_signal(stumbles.DIE)
+    deployment.send(*(native(n) for n in range(40, 80)))
+    assert worker.wait(STARTS_S).code == -signal.SIGKILL
+    assert len(deployment.messages("predictions")) == 40
+
+    _worker(deployment, 0)
+
+    until(lambda: len(deployment.messages("predictions")) >= 80, STARTS_S)
+    predicted = Counter(one["event_id"] for one in deployment.messages("predictions"))
+    assert predicted == {f"e-{n}": 1 for n in range(80)}
+    deployment.done("audit")
+
+
+def test_a_topic_that_misses_is_named_at_the_start(deployment: Deployment, kafka: Broker) -> None:
+    """Not at the first record that would go there; once it is made the worker works."""
+    app = kafka.new_app()
+    deploy(deployment, app=app, bootstrap_servers=kafka.bootstrap_servers)
+    deployment.send(native(1))
+    kafka.admin.delete_topics([f"{app}.outcomes"])
+
+    ended = deployment.start("run", "--until-idle").wait(STARTS_S)
+
+    assert ended.code == 2, ended
+    assert f"{app}.outcomes" in ended.err
+    assert "stream-al topics create" in ended.err
+    assert deployment.messages("predictions") == []
+    deployment.done("topics", "create")
+    assert deployment.start("run", "--until-idle").wait(STARTS_S).code == 0
+    assert len(deployment.messages("predictions")) == 1
+
+
+def test_a_record_larger_than_brokers_take_is_refused_by_send(
+    deployment: Deployment, kafka: Broker
+) -> None:
+    """With its size and the limit, and nothing of its batch is sent; one below is a dead letter."""
+    deploy(deployment, app=kafka.new_app(), bootstrap_servers=kafka.bootstrap_servers)
+    bytes_max = deployment.config.events.bytes_max
+    path = deployment.folder / "large.jsonl"
+
+    path.write_bytes(b'{"event_id": "small"}\n' + b"x" * (4 * bytes_max))
+    refused = deployment.cli("send", path)
+    path.write_bytes(b"x" * (bytes_max + 1))
+    deployment.done("send", path)
+    assert deployment.start("run", "--until-idle").wait(STARTS_S).code == 0
+
+    assert refused.code == 2
+    assert "a record of 1,048,576 bytes is larger than" in refused.err
+    assert [one["error"] for one in deployment.messages("dead_letters")] == ["TooLarge"]
