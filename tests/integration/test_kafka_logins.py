@@ -22,7 +22,7 @@ from tests.kafka_fixture import PASSWORD, mutual_port
 
 KEY_PASSWORD = "open sesame"
 BY_TOKEN = {"protocol": "SASL_PLAINTEXT", "mechanism": "OAUTHBEARER"}
-TRIES_S = 2.0
+TRIES_S = 4.0
 TRANSPORTS = ("kafka-python", "fast")
 
 

@@ -164,13 +164,14 @@ def test_wrong_settings_are_named(
 
 
 def test_plain_text_and_tls_ports_are_told_apart(
-    deployment: Deployment, tls_cluster: Cluster, kafka: Broker
+    deployment: Deployment, tls_cluster: Cluster, guarded_cluster: Cluster, kafka: Broker
 ) -> None:
     """The setting to correct is named, both ways; an unknown authority and host as well."""
     servers = tls_cluster.bootstrap_servers
     ca = str(tls_cluster.folder / "ca.pem")
     tries: list[tuple[list[str], dict[str, Any], str]] = [
-        (servers, {}, "log.security"),
+        (servers, {}, f"log.security.protocol is PLAINTEXT: {servers[0]} speaks TLS"),
+        (guarded_cluster.bootstrap_servers, {}, "log.security.protocol: the brokers answer"),
         (servers, {"protocol": "SSL"}, "log.security.ca_file"),
         ([one.replace("127.0.0.1", "localhost") for one in servers],
          {"protocol": "SSL", "ca_file": ca}, "another host name"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kafka import errors
 
-from stream_al.config import Config
+from stream_al.config import Config, LogSection
 from stream_al.errors import ConfigurationError, InDoubt
 from stream_al_connectors.kafka import client_log
 from stream_al_connectors.kafka.doubts import ClientError, Doubt, doubt, translated
@@ -83,4 +83,4 @@ def test_brokers_that_hang_up_refuse_only_who_was_never_let_in(
         "KafkaConnectionError: socket disconnected"
     )
 
-    assert (client_log.refused([line] * client_log.HUNG_UP_TIMES, None) is None) == let_in
+    assert (client_log.refused([line] * client_log.HUNG_UP_TIMES, LogSection()) is None) == let_in

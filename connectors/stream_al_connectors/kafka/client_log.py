@@ -12,6 +12,9 @@ import threading
 import time
 from collections import deque
 
+from stream_al.config import LogSection
+from stream_al_connectors.kafka.probe import speaks_tls
+
 PASSED_EVERY_S = 30.0
 REMEMBERED = 200
 _NOISE = (
@@ -20,6 +23,7 @@ _NOISE = (
     "Exchanging credentials in the clear",
     "Bootstrap failed",
 )
+_NO_FRAME = "Invalid frame length"
 _REASONS = (
     # what a connection ended with, the most telling first; field to look at; what to do
     (r"UnsupportedSaslMechanism", "log.security.mechanism", "the brokers do not offer it"),
@@ -34,20 +38,19 @@ _REASONS = (
      "the brokers want a certificate of ours that they know"),
     (r"Handshake failed", "log.security.protocol",
      "the port answers, but not in TLS as configured"),
-    (r"Invalid frame length", "log.security.protocol",
-     "the port speaks TLS or something else than Kafka"),
+    (_NO_FRAME, "log.security.protocol",
+     "the port speaks something else than Kafka"),
 )  # fmt: skip
 _NOT_LET_IN = re.compile("SaslAuthenticationFailed|Authentication failed")
-_HUNG_UP = re.compile(
-    r"broker_version=\(.*\(disconnected\)>: Connection lost: .*socket disconnected"
-)
+_HUNG_UP = "socket disconnected"
+_HUNG_UP_KNOWN = re.compile(rf"broker_version=\(.*\(disconnected\)>: Connection lost: .*{_HUNG_UP}")
 HUNG_UP_TIMES = 3
 """A broker that stops hangs up once; one that does not want us, every time."""
 _UNREACHED = (
     (r"DNS", "the host's name is not known"),
     (r"ECONNREFUSED", "nothing listens on that port"),
     (r"timed out", "the port is silent, or not a broker's"),
-    (r"socket disconnected", "the port hangs up: log.security.protocol may be another there"),
+    (_HUNG_UP, "the port hangs up"),
 )
 
 
@@ -61,7 +64,7 @@ class _ClientLog(logging.Handler):
         self._guard = threading.Lock()  # the client logs on its own threads
         self.let_in = False
         self._service = logging.getLogger("stream_al")
-        self.mechanism: str | None = None  # by which the client logs in
+        self.section = LogSection()  # by which the client connects
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take one line of the client."""
@@ -87,9 +90,9 @@ class _ClientLog(logging.Handler):
 _CLIENT_LOG = _ClientLog()
 
 
-def listen(mechanism: str | None) -> None:
-    """Hear what the client says from now on, which logs in by `mechanism`."""
-    _CLIENT_LOG.mechanism = mechanism
+def listen(section: LogSection) -> None:
+    """Hear what the client says from now on, which connects by `section`."""
+    _CLIENT_LOG.section = section
     logger = logging.getLogger("kafka")
     if _CLIENT_LOG not in logger.handlers:
         logger.addHandler(_CLIENT_LOG)
@@ -103,8 +106,8 @@ def note_let_in() -> None:
     _CLIENT_LOG.let_in = True
 
 
-def refused(lines: list[str], mechanism: str | None) -> str | None:
-    """Return why brokers let nobody in, when a line says so: a setting is wrong.
+def refused(lines: list[str], section: LogSection) -> str | None:
+    """Return why brokers let nobody in, when a line or their port says so: a setting is wrong.
 
     That they hang up again and again says so only before they let this process in: a broker that
     dies hangs up on each of its clients.
@@ -112,28 +115,40 @@ def refused(lines: list[str], mechanism: str | None) -> str | None:
     Examples
     --------
     >>> lines = ["Connection lost: SaslAuthenticationFailedError: invalid credentials"]
-    >>> refused(lines, "PLAIN")
-    'log.security.username and its password: the brokers refuse this name and password'
-    >>> refused(lines, "OAUTHBEARER")
-    'log.security.token_file: the brokers refuse this token'
-    >>> refused(["111 ECONNREFUSED"], None)
+    >>> refused(lines, LogSection())
+    'log.security.username and its password: the brokers refuse them'
+    >>> refused(["111 ECONNREFUSED"], LogSection())
     """
-    token = mechanism == "OAUTHBEARER"
+    by_token = section.security.mechanism == "OAUTHBEARER"
+    who = "log.security.token_file" if by_token else "log.security.username and its password"
     if any(_NOT_LET_IN.search(line) for line in lines):
-        if token:
-            return "log.security.token_file: the brokers refuse this token"
-        return "log.security.username and its password: the brokers refuse this name and password"
+        return f"{who}: the brokers refuse {'this token' if by_token else 'them'}"
+    tls = None if _CLIENT_LOG.let_in else _port_in_tls(lines, section)
+    if tls is not None:
+        return f"log.security.protocol is {section.security.protocol}: {tls} speaks TLS"
     for pattern, field, sentence in _REASONS:
         if any(re.search(pattern, line) for line in lines):
             return f"{field}: {sentence}"
-    hung_up = sum(_HUNG_UP.search(line) is not None for line in lines)
-    if hung_up >= HUNG_UP_TIMES and not _CLIENT_LOG.let_in:
+    hung_up = sum(_HUNG_UP_KNOWN.search(line) is not None for line in lines)
+    if _CLIENT_LOG.let_in or hung_up < HUNG_UP_TIMES:
+        return None
+    if section.security.mechanism is None:
         return (
-            "log.security: the brokers answer, and hang up when it comes to names: most likely "
-            f"{'the token is' if token else 'username and password are'} other there, else "
-            "protocol or mechanism"
+            "log.security.protocol: the brokers answer, and hang up when more is asked: most "
+            "likely they want a login (SASL_…)"
         )
-    return None
+    return (
+        f"{who}: the brokers answer, and hang up when it comes to names: most likely they refuse "
+        "what is given, else log.security.protocol or mechanism is another there"
+    )
+
+
+def _port_in_tls(lines: list[str], section: LogSection) -> str | None:
+    """Return the port that takes plain text for a broken handshake, if one does."""
+    strange = any(_HUNG_UP in line or _NO_FRAME in line for line in lines)
+    if section.security.protocol.endswith("SSL") or not strange:
+        return None
+    return next((it for it in section.bootstrap_servers if speaks_tls(it)), None)
 
 
 def unreached(lines: list[str]) -> str:
@@ -152,7 +167,7 @@ def unreached(lines: list[str]) -> str:
 
 def why_refused(seconds: float) -> str | None:
     """Return why brokers let nobody in, when the client said it in the last so many seconds."""
-    return refused(last_lines(seconds), _CLIENT_LOG.mechanism)
+    return refused(last_lines(seconds), _CLIENT_LOG.section)
 
 
 def last_lines(seconds: float) -> list[str]:

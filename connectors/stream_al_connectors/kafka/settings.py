@@ -59,7 +59,7 @@ class Clients:
             raise ConfigurationError(
                 "log.bootstrap_servers is empty: name some of the brokers, [host:9092]"
             )
-        listen(config.log.security.mechanism)
+        listen(config.log)
         # A journal record holds an event's features twice over: as sent, and escaped at its worst;
         # one of statistics, some hundred bytes of every number that there is.
         bytes_max = max(2 * config.events.bytes_max + RECORD_BYTES_MORE, RECORD_BYTES_LEAST)
