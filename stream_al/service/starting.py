@@ -1,4 +1,4 @@
-"""What a worker looks at before its first step: whether its topics are there, as wide as it needs.
+"""What is looked at before the first step: whether topics are there, and as wide as a worker needs.
 
 Where the log is made on first use they always are. On Kafka somebody makes them, and a worker that
 met a missing one in its loop would stop in the middle, or wait for what never comes.
@@ -6,7 +6,7 @@ met a missing one in its loop would stop in the middle, or wait for what never c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from stream_al.config import Config
@@ -21,6 +21,9 @@ _RESOLVER = (
     *("events", "queries", "labels", "outcomes", "journal", "controls", "statistics"),
     "dead_letters",
 )
+RESOLVER_READS = ("queries", "labels", "journal", "controls", "statistics")
+"""What the resolver's state is folded from."""
+
 _ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
     "events": ("predictions", "queries", "dead_letters"),
     "labels": ("outcomes", "dead_letters"),
@@ -39,17 +42,30 @@ def check_topics(log: Log, config: Config, role: Role) -> None:
     names = dict.fromkeys(
         (_SCORER if role != "resolver" else ()) + (_RESOLVER if role != "scorer" else ())
     )
+    wrong = list(_wrong_counts(partition_counts(log, config, names), config))
+    if wrong:
+        raise ConfigurationError(f"topics: {'; '.join(wrong)}")
+
+
+def partition_counts(log: Log, config: Config, names: Iterable[str]) -> dict[str, int]:
+    """Return short name → number of partitions of topics that must be there.
+
+    A topic that a user may not see looks like one that is not there, and reads as an empty one.
+
+    Raises
+    ------
+    ConfigurationError
+        One sentence with every topic that misses, and what to do.
+    """
     counts = {name: log.partition_count(config.topic(name)) for name in names}
     missing = [config.topic(name) for name, count in counts.items() if not count]
     if missing:
         raise ConfigurationError(
             f"topics: {', '.join(missing)}: not there, or not to be seen by this user; name the "
-            "right ones under `topics`, or run `stream-al topics create`; `stream-al check` names "
-            "rights that miss"
+            "right ones under `topics`, or run `stream-al topics create`; docs/OPERATIONS.md lists "
+            "the rights of each command, `stream-al check` names a worker's that miss"
         )
-    wrong = list(_wrong_counts(counts, config))
-    if wrong:
-        raise ConfigurationError(f"topics: {'; '.join(wrong)}")
+    return counts
 
 
 def _wrong_counts(counts: Mapping[str, int], config: Config) -> Iterator[str]:

@@ -53,6 +53,10 @@ class Stage:
         """Draw whose turn it is."""
         return self.rng.choice(self.workers.slots)
 
+    def scorer(self) -> int:
+        """Draw one that scores."""
+        return self.rng.choice(self.workers.scorers)
+
     def node(self) -> int:
         """Draw a broker."""
         assert self.cluster is not None
@@ -104,13 +108,13 @@ def move_clock(stage: Stage) -> None:
 
 def slow_step(stage: Stage) -> None:
     """Let one event take longer than `log.poll_interval`, while heartbeats go on."""
-    stage.workers[stage.slot()].send_signal(stumbles.SLOW)
+    stage.workers[stage.scorer()].send_signal(stumbles.SLOW)
     stage.workers.settle(SLOW_S)
 
 
 def die_in_transaction(stage: Stage) -> None:
     """Let a scorer die with everything sent and nothing committed: its successor ends that."""
-    worker = stage.workers[stage.slot()]
+    worker = stage.workers[stage.scorer()]
     worker.send_signal(stumbles.DIE)
     until(lambda: worker.poll() is not None, ENDS_S)
 

@@ -37,7 +37,7 @@ def kill_coordinator(stage: Stage) -> None:
     """SIGKILL of the broker that coordinates scorers, resolvers, or a slot's transactions."""
     config, leaders = stage.deployment.config, _leaders(stage)
     asked = stage.rng.choice((leaders.of_group, leaders.of_transactions))
-    name = stage.rng.choice((f"{scorer_group(config)}-{stage.slot()}", resolver_group(config)))
+    name = stage.rng.choice((f"{scorer_group(config)}-{stage.scorer()}", resolver_group(config)))
     if asked == leaders.of_group:
         name = stage.rng.choice((scorer_group(config), resolver_group(config)))
     _bounce(stage, asked(name))

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -26,6 +26,7 @@ from typing import Any
 
 from stream_al.errors import StreamAlError
 from stream_al.service.groups import resolver_group, scorer_group
+from stream_al.service.starting import Role
 from stream_al_connectors.kafka.broker import Cluster
 from tests.chaos.brokers import Leaders
 from tests.chaos.deploying import deploy
@@ -47,7 +48,11 @@ from tests.integration.live import LiveReader
 
 TRANSPORTS = ("kafka-python", "fast")
 RATE = 150
-SLOTS = 2
+ROLES: dict[str, tuple[Role, ...]] = {
+    "together": ("all", "all"),
+    "apart": ("scorer", "scorer", "resolver", "resolver"),
+}
+"""How the roles are dealt out to slots."""
 FAULT_S = 12.0
 """About what a fault takes, with the rest after it."""
 REST_S = (0.5, 3.0)
@@ -88,11 +93,19 @@ def chaos(
     nodes: int,
     seed: int,
     seconds: float | None = None,
-    transport: str = TRANSPORTS[0],
+    roles: str = "together",
+    sections: Mapping[str, Any] = SECTIONS,
 ) -> Found:
     """Let faults happen, each once or for so long.
 
     One node stands behind a proxy, for faults of the network; of three, brokers die.
+
+    Parameters
+    ----------
+    roles
+        A key of `ROLES`.
+    sections
+        Of the configuration.
 
     Raises
     ------
@@ -111,10 +124,9 @@ def chaos(
         cluster.start()
         servers = [f"127.0.0.1:{proxy.port}"] if proxy else cluster.bootstrap_servers
         leaders = Leaders(servers)
-        log = SECTIONS["log"] | {"transport": transport}
-        deploy(deployment, app="chaos", bootstrap_servers=servers, **(SECTIONS | {"log": log}))
+        deploy(deployment, app="chaos", bootstrap_servers=servers, **sections)
         truth_file = write_stream(deployment.folder, events)
-        workers = Workers(deployment, slots=SLOTS, rate=RATE, truth_file=str(truth_file))
+        workers = Workers(deployment, roles=ROLES[roles], rate=RATE, truth_file=str(truth_file))
         stage = Stage(workers, Random(seed), cluster=cluster, proxy=proxy, leaders=leaders)
         found = let_happen(stage, faults, seconds)
         hold_to_account(deployment, events_min=events // 4)
@@ -234,15 +246,21 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, choices=(1, 3), default=0, help="default: half each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--transport", choices=TRANSPORTS, default=TRANSPORTS[0])
+    parser.add_argument("--roles", choices=ROLES, default="together")
+    parser.add_argument("--pack", choices=("none", "poll"), default="none", help="predictions.pack")
     parser.add_argument("--only", default="", help="faults with this in their names")
     chosen = parser.parse_args()
     nodes = (chosen.nodes,) if chosen.nodes else (1, 3)
+    sections = SECTIONS | {
+        "log": SECTIONS["log"] | {"transport": chosen.transport},
+        "predictions": {"pack": chosen.pack},
+    }
     runs: dict[int, Found] = {}
     broken = 0
     for count in nodes:
         with tempfile.TemporaryDirectory(prefix="stream-al-chaos-") as folder:
             seconds = 60 * chosen.minutes / len(nodes)
-            how = f"seed {chosen.seed}, transport {chosen.transport}"
+            how = f"seed {chosen.seed}, transport {chosen.transport}, roles {chosen.roles}"
             print(f"{count} broker(s), {seconds:.0f} s, {how}", flush=True)
             faults = [fault for fault in kinds(count) if chosen.only in fault.__name__]
             try:
@@ -252,7 +270,8 @@ def main() -> int:
                     nodes=count,
                     seed=chosen.seed,
                     seconds=seconds,
-                    transport=chosen.transport,
+                    roles=chosen.roles,
+                    sections=sections,
                 )
             except AssertionError as error:
                 print(f"VIOLATION: {error}")

@@ -6,9 +6,11 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from stream_al.service.starting import Role
 from tests.integration.conftest import Deployment, Ended, Process
 
 POLL_INTERVAL_S = 15.0
@@ -23,6 +25,11 @@ _LOOK_S = 0.1
 class Workers:
     """One worker a slot, a sender and people; nobody may end for what a restart does not help.
 
+    Parameters
+    ----------
+    roles
+        Of each slot.
+
     Attributes
     ----------
     ends
@@ -31,8 +38,11 @@ class Workers:
         The most that one worker held.
     """
 
-    def __init__(self, deployment: Deployment, *, slots: int, rate: int, truth_file: str) -> None:
+    def __init__(
+        self, deployment: Deployment, *, roles: Sequence[Role], rate: int, truth_file: str
+    ) -> None:
         self.deployment = deployment
+        self._roles = roles
         self._rate = rate
         self._truth_file = truth_file
         self.running: dict[int, Process] = {}
@@ -40,7 +50,7 @@ class Workers:
         self.resident_mib = 0.0
         self.sender = self._send()
         self.people = self._answer()
-        for slot in range(slots):
+        for slot in range(len(roles)):
             self.start(slot)
 
     def __getitem__(self, slot: int) -> Process:
@@ -50,10 +60,17 @@ class Workers:
     def slots(self) -> tuple[int, ...]:
         return tuple(self.running)
 
+    @property
+    def scorers(self) -> tuple[int, ...]:
+        """The slots whose workers score."""
+        return tuple(slot for slot in self.running if self._roles[slot] != "resolver")
+
     def start(self, slot: int, *, clock_shift_ms: int = 0) -> None:
         """Start the worker of a slot."""
         self.running[slot] = self.deployment.start(
-            "run", "--slot", slot, clock_shift_ms=clock_shift_ms, slow_s=SLOW_S
+            *("run", "--slot", slot, "--role", self._roles[slot]),
+            clock_shift_ms=clock_shift_ms,
+            slow_s=SLOW_S,
         )
 
     def mend(self) -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from stream_al.config import Config
+from stream_al.messages import unpacked
 from stream_al.port import Log, Record
 from stream_al.service.settings import load_config
 from stream_al.service.view import records
@@ -230,7 +231,9 @@ class Deployment:
 
     def messages(self, topic: str) -> list[dict[str, Any]]:
         """Return every message of a topic."""
-        return [json.loads(record.value) for record in self.records(topic)]
+        return [
+            json.loads(value) for record in self.records(topic) for value in unpacked(record.value)
+        ]
 
     def ends(self, topic: str) -> list[int]:
         """Return the end of each partition of a topic."""

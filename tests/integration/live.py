@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 
 from stream_al.config import Config
 from stream_al.errors import StreamAlError
+from stream_al.messages import unpacked
 from stream_al.port import Log
 from stream_al.service.groups import scorer_group
 from stream_al_connectors import open_log
@@ -105,7 +106,8 @@ class LiveReader(threading.Thread):
         for partition in range(log.partition_count(topic)):
             while found := log.read(topic, partition, self._positions[topic, partition], limit=500):
                 for record in found:
-                    self._take(name, json.loads(record.value))
+                    for value in unpacked(record.value):
+                        self._take(name, json.loads(value))
                 self._positions[topic, partition] = found[-1].offset + 1
 
     def _take(self, name: str, body: dict[str, object]) -> None:

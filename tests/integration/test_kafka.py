@@ -28,7 +28,7 @@ def test_faults_of_processes_and_streams_lose_and_double_nothing(
     """On whatever broker there is: kills, pauses, zombies, slow steps, poison, a new partition."""
     deploy(deployment, app=kafka.new_app(), bootstrap_servers=kafka.bootstrap_servers, **SECTIONS)
     truth_file = write_stream(deployment.folder, EVENTS)
-    workers = Workers(deployment, slots=2, rate=RATE, truth_file=str(truth_file))
+    workers = Workers(deployment, roles=("all", "all"), rate=RATE, truth_file=str(truth_file))
     faults = (*OF_PROCESSES, poison, add_partition)
 
     found = let_happen(Stage(workers, Random(11)), faults, None)

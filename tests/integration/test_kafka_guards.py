@@ -15,6 +15,7 @@ import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
+from kafka.producer import sender
 from kafka.structs import OffsetAndMetadata
 
 from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Rewound
@@ -205,6 +206,38 @@ def test_a_record_that_could_not_be_sent_is_not_passed_over(
         commit(group, member, (0, Position(1)))
 
     assert group.committed(0) is None
+
+
+class _Naps:
+    """The module `time` as the client has it, that notes what is slept."""
+
+    def __init__(self) -> None:
+        self.slept_s: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        time.sleep(seconds)
+
+
+def test_a_transaction_right_behind_another_sleeps_little(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client sleeps its whole back-off, 100 ms by itself, while the last one is being ended."""
+    naps = _Naps()
+    monkeypatch.setattr(sender, "time", naps)
+    member = group.owner()
+    offsets = iter(range(1, 10_000))
+
+    def met_the_last_one() -> bool:
+        commit(group, member, (0, Position(next(offsets))))
+        return bool(naps.slept_s)
+
+    until(met_the_last_one)
+
+    assert max(naps.slept_s) <= 0.02
 
 
 def test_a_call_that_does_not_come_back_ends_the_process(staged: Staged) -> None:

@@ -55,6 +55,11 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "topics create": (("topics", "create"), ("topics", "create", "--alter")),
 }
 """What is run for a command of the table; as JSON it must say what an administrator sees."""
+SEVERAL = (
+    *("queries", "status", "audit", "replay --verify", "what-if"),
+    *("model activate", "replay --activate", "dead-letters"),
+)
+"""Commands that read topics which may be empty."""
 AGE = re.compile(r'"oldest_pending_s": [0-9.]+')
 
 
@@ -180,6 +185,25 @@ def _same_as_for_the_administrator(place: Deployment, arguments: tuple[str, ...]
         assert AGE.sub("", said.out) == AGE.sub("", all_seen)
     if "activate" in arguments or "--activate" in arguments:
         assert "in force" in said.out + said.err
+
+
+@pytest.mark.parametrize("command", SEVERAL)
+def test_a_topic_that_may_not_be_seen_is_not_taken_for_empty(
+    place: Deployment, guarded_cluster: Cluster, command: str
+) -> None:
+    """An audit would call records lost, an activation forget what is asked."""
+    [(topics, prefixed)] = [row[1:] for row in _table() if command in row[0]]
+    said = dict(right.split(" ", 1) for right in topics.split("; "))
+    writes = said.get("WRITE", "predictions-of-others")
+    hidden = set(said["READ"].split(", ")) - set(writes.split(", "))
+    _configure(place, guarded_cluster, USER)
+    with _granted(guarded_cluster, _rights(APP, f"WRITE {writes}", prefixed)):
+        ended = place.cli(*COMMANDS[command][0])
+    assert ended.code == 2, ended
+    named = re.search(r"topics: (.+): not there, or not to be seen by this user", ended.err)
+    assert named is not None, ended
+    assert set(named[1].split(", ")) == {f"{APP}.{name}" for name in hidden}
+    assert ended.out == ""
 
 
 def _skip_one(place: Deployment) -> None:

@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from pydantic import ValidationError
 
-from stream_al.config import Config, SecuritySection
+from stream_al.config import Config, LogSection, SecuritySection
 from stream_al.errors import ConfigurationError
 from stream_al_connectors.kafka.client_log import refused
 from stream_al_connectors.kafka.security import security_settings
@@ -185,11 +185,13 @@ def test_a_refusal_is_worded_by_mechanism() -> None:
     """Who has a token has neither name nor password to correct."""
     lines = ["Connection failed: SaslAuthenticationFailedError: invalid credentials"]
     hung_up = ["<broker_version=(3) (disconnected)>: Connection lost: socket disconnected"] * 3
+    by_name, by_token = (
+        LogSection.model_validate({"security": section}) for section in (BY_NAME, BY_TOKEN)
+    )
 
-    assert "username and its password" in str(refused(lines, "SCRAM-SHA-256"))
-    assert "username and password" in str(refused(hung_up, "SCRAM-SHA-256"))
     for said in (lines, hung_up):
-        told = str(refused(said, "OAUTHBEARER"))
+        assert "username and its password" in str(refused(said, by_name))
+        told = str(refused(said, by_token))
         assert "token" in told
         assert "password" not in told
 

@@ -16,6 +16,7 @@ from stream_al.service.commands.common import (
 )
 
 VIOLATED = 3
+READS = ("events", "predictions", "queries", "labels", "outcomes", "journal", "dead_letters")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def audit_command(config: ConfigOption = None, as_json: JsonOption = False) -> N
 
     Example: `stream-al audit --json`
     """
-    with opened(config) as (settings, log), progress("reading") as moved:
+    with opened(config, needs=READS) as (settings, log), progress("reading") as moved:
         report = audit(log, settings, progress=moved)
     if as_json:
         print_json(report.as_json())

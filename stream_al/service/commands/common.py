@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from stream_al.config import TOPIC_NAMES, Config
 from stream_al.errors import ConfigurationError
 from stream_al.port import Log
 from stream_al.service.settings import load_config
+from stream_al.service.starting import partition_counts
 from stream_al_connectors.opening import open_log
 
 ConfigOption = Annotated[
@@ -44,11 +45,22 @@ def now_ms() -> int:
 
 
 @contextmanager
-def opened(config_file: Path | None, *, create: bool = False) -> Iterator[tuple[Config, Log]]:
-    """Give the configuration and its log, closed at the end."""
+def opened(
+    config_file: Path | None, *, create: bool = False, needs: Sequence[str] = ()
+) -> Iterator[tuple[Config, Log]]:
+    """Give the configuration and its log, closed at the end.
+
+    Parameters
+    ----------
+    create
+        Make the log where it is made on first use.
+    needs
+        Short names of topics that must be there: what can't be seen is not taken for empty.
+    """
     config = load_config(config_file)
     log = open_log(config, create=create)
     try:
+        partition_counts(log, config, needs)
         yield config, log
     finally:
         log.close()

@@ -83,7 +83,7 @@ def letters_list(
 
 
 def _list(config: Any, limit: int, *, as_json: bool) -> None:
-    with opened(config) as (settings, log):
+    with opened(config, needs=("dead_letters",)) as (settings, log):
         found = list_letters(log, settings, limit=limit)
     if as_json:
         print_json(_listing_json(found, settings))

@@ -32,6 +32,7 @@ from stream_al.service.commands.common import (
     print_json,
 )
 from stream_al.service.proposals import propose, propose_and_wait
+from stream_al.service.starting import RESOLVER_READS
 from stream_al.service.status import read_status, render_status
 from stream_al.service.view import JournalView, journal_view
 
@@ -74,7 +75,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     Example: `stream-al status`
     """
-    with opened(config) as (settings, log):
+    with opened(config, needs=(*RESOLVER_READS, "events")) as (settings, log):
         found = read_status(log, settings, now_ms=now_ms())
     if as_json:
         print_json(found)
@@ -299,7 +300,7 @@ def model_activate(
     """
     from stream_al.service.activate import activate, lineage_proposal  # noqa: PLC0415 - River
 
-    with opened(config or context.obj, create=True) as (settings, log):
+    with opened(config or context.obj, create=True, needs=RESOLVER_READS) as (settings, log):
         proposal = lineage_proposal(
             settings,
             actor=actor_or_default(actor),

@@ -49,7 +49,7 @@ def queries(
 
     Example: `stream-al queries --limit 5`
     """
-    with opened(config) as (settings, log):
+    with opened(config, needs=("queries", "journal")) as (settings, log):
         resolver = rebuild(log, settings, now_ms=now_ms())
         found = [pending.query for pending in resolver.open_queries(limit)]
         open_count = resolver.pending_count
@@ -130,5 +130,6 @@ def annotate(
     """
     from stream_al.service.annotate import Annotating  # noqa: PLC0415 - a terminal only here
 
-    with opened(config) as (settings, log):
+    needs = ("queries", "journal", "labels", "outcomes")
+    with opened(config, needs=needs) as (settings, log):
         Annotating(log, settings, annotator=actor_or_default(annotator), console=err).run()

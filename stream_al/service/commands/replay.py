@@ -23,6 +23,7 @@ from stream_al.service.commands.common import (
     print_json,
     progress,
 )
+from stream_al.service.starting import RESOLVER_READS
 
 VIOLATION = 3
 journal_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -69,7 +70,8 @@ def replay(
             "--verify: it checks the lineage in force; run it without --without, --learn-frozen "
             "and --activate"
         )
-    with opened(config) as (settings, log):
+    needs = ("events", "predictions", "journal") if verify else RESOLVER_READS if activate else ()
+    with opened(config, needs=needs) as (settings, log):
         if left_out or learn_frozen or activate:
             found = _again(log, settings, left_out, learn_frozen=learn_frozen, activate=activate,
                            actor=actor_or_default(actor), reason=reason)  # fmt: skip

@@ -96,7 +96,7 @@ def what_if(
         del budget["share"]
     if budget:
         patch["budget"] = budget
-    with opened(config) as (settings, log):
+    with opened(config, needs=("events", "predictions", "journal")) as (settings, log):
         report = _fold(log, settings, {"gate": patch} if patch else {}, repeats, list_to)
     if as_json:
         print_json(_json_of(report))
