@@ -20,7 +20,7 @@ from kafka.structs import OffsetAndMetadata
 
 from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Rewound
 from stream_al.port import METADATA_BYTES_MAX, Position
-from stream_al_connectors.kafka import settings
+from stream_al_connectors.kafka import pure, settings
 from tests.integration.group_on_kafka import (
     Group,
     Hung,
@@ -206,6 +206,21 @@ def test_a_record_that_could_not_be_sent_is_not_passed_over(
         commit(group, member, (0, Position(1)))
 
     assert group.committed(0) is None
+
+
+def test_a_poll_gives_what_is_there_now(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client holds an answer that came right behind the last poll, and would give only that."""
+    member = group.owner()
+    fetcher = member.reader._consumer._fetcher
+    until(lambda: not fetcher._nodes_with_pending_fetch_requests)
+    fetcher.config["fetch_max_wait_ms"] = 30_000
+    assert not member.poll(limit=9, timeout_s=0.0).records  # but it has asked
+    group.fill(1)
+    until(lambda: fetcher._completed_fetches)
+    group.fill(2)
+    monkeypatch.setattr(pure, "FRESH_S", 10.0)  # no machine is so slow
+
+    assert [it.offset for it in member.poll(limit=9, timeout_s=0.0).records] == [0, 1, 2]
 
 
 class _Naps:

@@ -1,7 +1,8 @@
 """The clients of `clients.py` by kafka-python, pure Python: what runs everywhere.
 
 What it can't be trusted with is mended here, behind the seam: a member that has joined and does not
-know it gets a new client; a new partition is paused before it is fetched.
+know it gets a new client; a new partition is paused before it is fetched; a poll gives what there
+is now, not what there was at the last one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from stream_al_connectors.kafka.settings import Clients
 CLOSE_MS = 1_500
 STUCK_AFTER_S = 10.0
 METADATA_WAIT_S = 0.05
+FRESH_S = 0.005
+"""How long records that came may wait for those behind them: about an answer of a near broker."""
 
 
 class PureTransport:
@@ -138,9 +141,20 @@ class PureGroupReader(PureReader):
             self._consumer.pause(TopicPartition(*place))
 
     def poll(self, timeout_s: float, limit: int) -> Mapping[Place, Sequence[Record]]:
-        """Return what came."""
+        """Return what came.
+
+        Once the client holds records it asks for the next as it gives them out, and the brokers
+        answer with the first that come: what it holds is as old as the last poll. So it is asked
+        once more.
+        """
         self._free_if_stuck()
-        return super().poll(timeout_s, limit)
+        held = super().poll(0.0, limit)
+        left = limit - sum(map(len, held.values()))
+        if left <= 0:
+            return held
+        fresh = super().poll(FRESH_S if held else timeout_s, left)
+        places = dict.fromkeys((*held, *fresh))
+        return {place: [*held.get(place, ()), *fresh.get(place, ())] for place in places}
 
     def owned(self) -> set[int]:
         """Return the partitions that are this member's."""
