@@ -40,10 +40,11 @@ def test_faults_of_processes_and_streams_lose_and_double_nothing(
 
 
 def test_faults_of_a_broker_and_its_network_lose_and_double_nothing(tmp_path: Path) -> None:
-    """One broker behind a proxy: killed, cut off, slow, silent."""
+    """One broker behind a proxy: killed, cut off, slow, silent; roles apart, predictions packed."""
     faults = (kill_broker, *OF_NETWORK)
+    packing = SECTIONS | {"predictions": {"pack": "poll"}}
 
-    found = chaos(tmp_path, faults, nodes=1, seed=5)
+    found = chaos(tmp_path, faults, nodes=1, seed=5, roles="apart", sections=packing)
 
     assert set(found.gaps_s) == {fault.__name__ for fault in faults}
 
