@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from stream_al.messages import CHAIN_START, chained, read_journal_record
+from stream_al.messages import CHAIN_START, chained, read_journal_record, unpacked
 from stream_al.testing import text_stream
 from tests.integration.conftest import Deployment
 
@@ -79,7 +79,7 @@ def assert_spend_follows_propensity(deployment: Deployment) -> None:
     """Hold |queries − Σ propensity| < 1.1 at every prefix; the version never goes back."""
     by_partition = defaultdict(list)
     for record in deployment.records("predictions"):
-        by_partition[record.partition].append(json.loads(record.value))
+        by_partition[record.partition] += map(json.loads, unpacked(record.value))
     asked: Counter[tuple[int, int]] = Counter()
     for partition, predictions in by_partition.items():
         owed, version, offset = 0.0, 0, -1
