@@ -15,7 +15,7 @@ from kafka import KafkaProducer
 
 from stream_al.config import Config
 from stream_al.engine import Engine, EventReader
-from stream_al.messages import Prediction, Query, read_journal_record
+from stream_al.messages import Prediction, Query, read_journal_record, unpacked
 from stream_al.port import Outgoing
 from stream_al.service.settings import gate_secret, load_config
 from stream_al.service.view import records
@@ -140,9 +140,10 @@ def replay(log: Any, config: Config, engine: Engine, journal: Any) -> dict[str, 
         engine.open_partition(partition)
         queries[partition] = [r.value for r in records(log, config.topic("queries"), partition, 0)]
         for record in records(log, config.topic("predictions"), partition, 0):
-            said = Prediction.model_validate_json(record.value)
-            assert said.source.partition == partition
-            stored.append((said.model_version, partition, said.source.offset, record.value))
+            for value in unpacked(record.value):
+                said = Prediction.model_validate_json(value)
+                assert said.source.partition == partition
+                stored.append((said.model_version, partition, said.source.offset, value))
     stored.sort()
     reader = EventReader(config.events)
     events = {
