@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from stream_al.config import Config
 from stream_al.service.groups import scorer_group
@@ -18,8 +21,12 @@ PATIENCE_S = 600.0
 """The tests' own process must not end on a slow broker."""
 
 
+ASKED_S = 60.0
+LOOK_S = 0.2
+
+
 class Leaders:
-    """Asks an administrator of its own."""
+    """Asks an administrator of its own, until it is answered: brokers come and go meanwhile."""
 
     def __init__(self, bootstrap_servers: list[str]) -> None:
         self._admin = KafkaAdminClient(
@@ -40,7 +47,7 @@ class Leaders:
 
     def prefer(self) -> None:
         """Let every partition be led by the node that it was first led by."""
-        self._admin.elect_leaders(0, raise_errors=False)
+        _answered(lambda: self._admin.elect_leaders(0, raise_errors=False))
 
     def close(self) -> None:
         """Release the connection."""
@@ -51,9 +58,20 @@ class Leaders:
         return leaders[java_hash(key) % len(leaders)]
 
     def _leaders(self, topic: str) -> dict[int, int]:
-        (found,) = self._admin.describe_topics([topic])
+        (found,) = _answered(lambda: self._admin.describe_topics([topic]))
         described: list[dict[str, Any]] = found["partitions"]
         return {one["partition_index"]: one["leader_id"] for one in described}
+
+
+def _answered(ask: Callable[[], Any]) -> Any:
+    until_s = time.monotonic() + ASKED_S
+    while True:
+        try:
+            return ask()
+        except KafkaError:  # whom it would ask is away
+            if time.monotonic() > until_s:
+                raise
+            time.sleep(LOOK_S)
 
 
 class Ownership:
