@@ -21,7 +21,7 @@ from stream_al_connectors.kafka.client_log import note_let_in
 from stream_al_connectors.kafka.clients import Place
 from stream_al_connectors.kafka.deadline import Deadline
 from stream_al_connectors.kafka.doubts import OutOfRange, guarded
-from stream_al_connectors.kafka.settings import Clients
+from stream_al_connectors.kafka.settings import TRANSACTION_TIMEOUT_MS, Clients
 from stream_al_connectors.sharing import below_begin
 
 ASK_MS = 5_000
@@ -34,6 +34,9 @@ OPEN_S_MAX = 90.0
 """Half as long again as a client may leave a transaction open when it is not told otherwise."""
 
 SETTLED_LOOK_S = 0.05
+
+HANGS_AFTER_S = TRANSACTION_TIMEOUT_MS / 1_000 + 2.0
+"""No transaction of a worker is open for longer; the brokers look every second, or every ten."""
 
 _Answer = TypeVar("_Answer")
 _Sees = tuple[str, str]
@@ -128,13 +131,22 @@ class Asking:
         )[one]
         return None if found is None else int(found.offset)
 
-    def committed(self, group: str, place: Place) -> Position | None:
-        """Return what `group` committed, once that is stable."""
+    def committed(
+        self, group: str, place: Place, *, unstable: Callable[[], object] | None = None
+    ) -> Position | None:
+        """Return what `group` committed, once that is stable.
+
+        Parameters
+        ----------
+        unstable
+            Called once when it is not, though every transaction must have ended by then.
+        """
         one = TopicPartition(*place)
         found = self._asked(
             "asking for a committed position",
             lambda it: it.committed(one, metadata=True, timeout_ms=ASK_MS),
             ("group_id", group),
+            silent=unstable,
         )
         if found is None:
             return None
@@ -166,13 +178,19 @@ class Asking:
         return {(one.topic, one.partition): int(found[one]) for one in partitions}
 
     def _asked(
-        self, what: str, ask: Callable[[KafkaConsumer], _Answer], sees: _Sees = _COMMITTED
+        self,
+        what: str,
+        ask: Callable[[KafkaConsumer], _Answer],
+        sees: _Sees = _COMMITTED,
+        *,
+        silent: Callable[[], object] | None = None,
     ) -> _Answer:
         """Return the answer; a client that stays silent is replaced, and asked again.
 
         When a broker dies at the wrong moment it forgets the question, and would wait for ever.
         Nothing is changed by asking twice; what bounds it is the deadline.
         """
+        began_s = time.monotonic()
         with self._guarded(what):
             while True:
                 consumer = self._consumer(sees)
@@ -182,6 +200,9 @@ class Asking:
                     del self._consumers[sees]
                     with suppress(KafkaError):
                         consumer.close(autocommit=False, timeout_ms=0)
+                    if silent is not None and time.monotonic() - began_s > HANGS_AFTER_S:
+                        silent()
+                        silent = None
 
     def _consumer(self, sees: _Sees) -> KafkaConsumer:
         if sees not in self._consumers:

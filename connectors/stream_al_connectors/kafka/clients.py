@@ -134,6 +134,9 @@ class Writer(Protocol):
             Of doubt `MOVED`, here or in `commit`, when the group is not as `membership` says.
         """
 
+    def flush(self) -> None:
+        """Wait until the brokers have every record of the transaction."""
+
     def commit(self) -> None:
         """Make everything visible; returns when it is."""
 

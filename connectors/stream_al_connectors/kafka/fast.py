@@ -325,7 +325,7 @@ class FastWriter:
         for index, it in enumerate(records):
             at = -1 if it.partition is None else it.partition
             heard = partial(delivered, index)
-            self._produce(topic, at, it.value, it.key, timestamp_ms, it.headers, heard)
+            self.send(topic, at, it.value, it.key, timestamp_ms, it.headers, heard)
         while len(places) < len(records):
             self._producer.poll(SERVE_S)
         if failures:
@@ -347,20 +347,9 @@ class FastWriter:
         key: bytes | None,
         timestamp_ms: int,
         headers: Headers = (),
+        delivered: Any | None = None,
     ) -> None:
         """Add a record."""
-        self._produce(topic, partition, value, key, timestamp_ms, headers, None)
-
-    def _produce(
-        self,
-        topic: str,
-        partition: int,
-        value: bytes,
-        key: bytes | None,
-        timestamp_ms: int,
-        headers: Headers,
-        delivered: Any | None,
-    ) -> None:
         more: Any = list(headers) if headers else None
         while True:
             try:
@@ -382,6 +371,11 @@ class FastWriter:
         ]
         with _raised():
             self._producer.send_offsets_to_transaction(offsets, membership)
+
+    def flush(self) -> None:
+        """Wait until the brokers have every record."""
+        with _raised():
+            self._producer.flush()
 
     def commit(self) -> None:
         """Make everything visible."""

@@ -32,6 +32,13 @@ from stream_al_connectors.locks import FileLock
 from stream_al_connectors.opening import topics_of
 from stream_al_connectors.sharing import no_such_partition, wall_clock_ms
 
+WRITTEN = {
+    "events": ("predictions", "queries", "statistics", "dead_letters"),
+    "journal": ("journal", "outcomes", "dead_letters"),
+    "dead_letters": ("dead_letters", "events", "labels", "controls", "statistics"),
+}
+"""What is dealt out → the topics that its owners write to in transactions: no right is missed."""
+
 
 class KafkaLog:
     """A log whose topics are a broker's.
@@ -118,8 +125,11 @@ class KafkaLog:
         return self._asking.end(place) if found is None else found
 
     def committed(self, group: str, topic: str, partition: int) -> Position | None:
-        """Return what `group` committed for a partition."""
-        return self._asking.committed(group, self._place(topic, partition))
+        """Return what `group` committed for a partition; its member here ends what hangs there."""
+        place = self._place(topic, partition)
+        member = next((it for it in self._members if it.group == group and not it.left), None)
+        hangs = partial(member.end_what_hangs, self._written(member.topic)) if member else None
+        return self._asking.committed(group, place, unstable=hangs)
 
     # ------------------------------------------------------------------ writing
 
@@ -215,6 +225,12 @@ class KafkaLog:
         self._deadline.close()
 
     # ------------------------------------------------------------------ small things
+
+    def _written(self, topic: str) -> list[Place]:
+        """Return every place that members of a topic's group write to in transactions."""
+        written = next((to for it, to in WRITTEN.items() if self._config.topic(it) == topic), ())
+        names = map(self._config.topic, written)
+        return [(name, each) for name in names for each in range(self.partition_count(name))]
 
     def _place(self, topic: str, partition: int) -> Place:
         """Return the name of a place.

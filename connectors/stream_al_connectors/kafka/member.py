@@ -13,13 +13,14 @@ Rules that the client's documentation does not give, and exactly-once needs:
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 from stream_al.errors import Fenced, Rewound, StreamAlError
-from stream_al.port import Batch, Headers, Record, Transaction
+from stream_al.port import Batch, Headers, Position, Record, Transaction
 from stream_al_connectors.kafka.asking import Asking
 from stream_al_connectors.kafka.clients import (
     Place,
@@ -41,6 +42,10 @@ kafka-python joins in the background, but takes the answer only inside a poll: o
 between two polls is thrown away and asked for again, which makes everybody else begin again too;
 and where new metadata made the leader deal out, it is not even asked for again.
 """
+
+_LOGGER = logging.getLogger("kafka.member")
+_NEVER_SEEN = b"{}"
+"""A record of a transaction that is aborted in any case."""
 
 
 class KafkaMember:
@@ -284,6 +289,28 @@ class KafkaMember:
             f"{self.topic!r}: the group dealt out partitions while a batch was made "
             f"({error.name}); going on from what is committed"
         ) from error
+
+    def end_what_hangs(self, places: Sequence[Place]) -> None:
+        """End what this identity left open, and the brokers have forgotten to end.
+
+        Seen after `kill -9` of a broker: it held a transaction for aborted that no partition had
+        heard of. Its positions were unstable for ever; its records would have come to count with
+        the next transaction of the same identity. One that is aborted over all places ends both.
+        """
+        if self._writer is None or self._membership is None:
+            return  # not dealt out: whoever gets the partition asks again
+        _LOGGER.warning("%s: brokers forgot to end a transaction; ending it", self.instance)
+        writer, now_ms = self._writer, self._clock()
+        with self._guarded("ending a transaction that hangs"):
+            writer.begin(places)
+            for topic, partition in places:
+                writer.send(topic, partition, _NEVER_SEEN, None, now_ms)
+            writer.flush()
+            with suppress(ClientError):  # refused or not, their partition is in the transaction
+                writer.send_positions({(self.topic, 0): Position(0, "")}, self._membership)
+            writer.abort()
+        self._drop_writer()
+        self._writer = self._new_writer()
 
     def _check_sizes(self, buffered: Buffered) -> None:
         for place, (keys, values) in buffered.records.items():

@@ -288,16 +288,21 @@ class PureWriter:
         with _raised():
             self._producer.send_offsets_to_transaction(offsets, membership)
 
+    def flush(self) -> None:
+        """Wait until the brokers have every record."""
+        with _raised():
+            for sent in self._sent:  # the client's own does not wait for batches cut in two
+                if not sent.succeeded():
+                    sent.get()
+
     def commit(self) -> None:
         """Make everything visible, once each record is known to be there.
 
         The client commits without a record that it gave up on; and when the brokers gave up the
         transaction, its call to commit comes back as if all were well.
         """
+        self.flush()
         with _raised():
-            for sent in self._sent:  # `flush` does not wait for batches that were cut in two
-                if not sent.succeeded():
-                    sent.get()
             self._producer.commit_transaction()
 
     def abort(self) -> None:
