@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
-from kafka.errors import KafkaError
+from kafka.errors import GroupAuthorizationFailedError, KafkaError
 from kafka.producer import sender
 from kafka.structs import OffsetAndMetadata
 
@@ -235,6 +235,30 @@ class _Naps:
     def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
         time.sleep(seconds)
+
+
+def test_an_error_behind_records_is_told_once_they_are_handed_out(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client gives records out once: whoever raises over them has lost them."""
+    member = group.owner()
+    consumer: Any = member.reader._consumer
+    group.fill(1)
+    inner, given = consumer.poll, []
+
+    def refused_behind(*_: object, max_records: int) -> object:
+        if given:
+            raise GroupAuthorizationFailedError
+        while not (found := inner(50, max_records=max_records)):
+            pass
+        given.append(found)
+        return found
+
+    monkeypatch.setattr(consumer, "poll", refused_behind)
+
+    assert [it.offset for it in member.poll(limit=9, timeout_s=0.0).records] == [0]
+    with pytest.raises(ConfigurationError, match="the broker refuses"):
+        member.poll(limit=9, timeout_s=0.0)
 
 
 def test_a_transaction_right_behind_another_sleeps_little(

@@ -113,6 +113,7 @@ class PureGroupReader(PureReader):
         self._identity = {"group_id": group, "group_instance_id": instance}
         self._topic = topic
         self._stuck_s: float | None = None  # since when it joins without coming through
+        self._met: ClientError | None = None  # behind the records of the last poll
         super().__init__(self._subscribed())
 
     def _subscribed(self) -> KafkaConsumer:
@@ -145,14 +146,24 @@ class PureGroupReader(PureReader):
 
         Once the client holds records it asks for the next as it gives them out, and the brokers
         answer with the first that come: what it holds is as old as the last poll. So it is asked
-        once more.
+        once more. An error then is raised by the next poll: the records are taken already.
         """
+        met, self._met = self._met, None
+        if met is not None:
+            raise met
         self._free_if_stuck()
         held = super().poll(0.0, limit)
         left = limit - sum(map(len, held.values()))
         if left <= 0:
             return held
-        fresh = super().poll(FRESH_S if held else timeout_s, left)
+        try:
+            fresh = super().poll(FRESH_S if held else timeout_s, left)
+        except ClientError as error:
+            if not held:
+                raise
+            # A place out of range is met again, unless it is read from elsewhere by then.
+            self._met = None if isinstance(error, OutOfRange) else error
+            return held
         places = dict.fromkeys((*held, *fresh))
         return {place: [*held.get(place, ()), *fresh.get(place, ())] for place in places}
 
