@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tests.kafka_fixture import Broker
 
 TRANSPORTS = ("kafka-python", "fast")
 WAIT_S = 30.0
+LEAVES_S = 60.0
 
 
 class Bench:
@@ -205,6 +207,17 @@ def test_a_partition_that_is_gone_takes_nothing_of_the_others_with_it(bench: Ben
     if not refused:
         with pytest.raises(Gone, match="begins at offset 3"):
             poll_until(member, lambda: False)
+
+
+def test_a_member_leaves_while_the_group_deals_out(bench: Bench) -> None:
+    """What librdkafka tells while it closes can't be answered: it would wait with Python's lock."""
+    where = [*bench.config.log.bootstrap_servers, bench.app, bench.config.log.transport]
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.integration.leaving", *where], timeout=LEAVES_S, check=False
+    )
+
+    assert ended.returncode == 0
 
 
 def test_a_key_takes_the_same_partition_by_every_transport(kafka: Broker) -> None:

@@ -1,8 +1,8 @@
 """The clients of `clients.py` by librdkafka: a third of the CPU a record. The extra `fast`.
 
-`confluent_kafka` is imported here and nowhere else. Its membership is eager: everything is revoked
-and assigned inside `poll`, and an assignment says for each partition from where it is read, so that
-nothing has to be paused, sought or thrown away.
+`confluent_kafka` is imported here and in `fast_doubts.py`. Its membership is eager: everything is
+revoked and assigned inside `poll`, and an assignment says for each partition from where it is read,
+so that nothing has to be paused, sought or thrown away.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,41 +20,18 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from stream_al.config import Config
 from stream_al.port import Headers, Outgoing, Position, Record
 from stream_al_connectors.kafka.clients import Place
-from stream_al_connectors.kafka.doubts import ClientError, Doubt, OutOfRange
+from stream_al_connectors.kafka.doubts import ClientError, OutOfRange
+from stream_al_connectors.kafka.fast_doubts import error_of, raised
 from stream_al_connectors.kafka.fast_settings import joining, tailing, writing
 
 _LOGGER = logging.getLogger("kafka.librdkafka")
 BEGIN_S = 15.0
 SERVE_S = 0.1
 START_WAIT_S = 0.001
+CLOSE_ROUND_S, CLOSE_ROUNDS, CLOSE_ROUNDS_MAX = 0.05, 2, 20
 _NOT_THERE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _NOT_YET = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)
 """Said by a broker that was just started: the log has seen the topic."""
-
-_DOUBTS = {
-    KafkaError._FENCED: Doubt.FENCED,
-    KafkaError.PRODUCER_FENCED: Doubt.FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH: Doubt.GIVEN_UP,
-    KafkaError.FENCED_INSTANCE_ID: Doubt.FENCED,
-    KafkaError.ILLEGAL_GENERATION: Doubt.MOVED,
-    KafkaError.UNKNOWN_MEMBER_ID: Doubt.MOVED,
-    KafkaError.REBALANCE_IN_PROGRESS: Doubt.MOVED,
-    KafkaError._AUTO_OFFSET_RESET: Doubt.GONE,
-    KafkaError.OFFSET_OUT_OF_RANGE: Doubt.GONE,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: Doubt.REFUSED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED: Doubt.REFUSED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: Doubt.REFUSED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Doubt.REFUSED,
-    KafkaError._UNSUPPORTED_FEATURE: Doubt.TOO_OLD,
-    KafkaError.UNSUPPORTED_VERSION: Doubt.TOO_OLD,
-    KafkaError.MSG_SIZE_TOO_LARGE: Doubt.TOO_LARGE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART: Doubt.NO_TOPIC,
-    KafkaError._UNKNOWN_TOPIC: Doubt.NO_TOPIC,
-    KafkaError._INVALID_ARG: Doubt.SETTING,
-}
-
-_LOST = (Doubt.FENCED, Doubt.GIVEN_UP)
-_IN_WORDS = {KafkaError(code).str(): it for code, it in _DOUBTS.items() if it in _LOST}
 
 
 class FastTransport:
@@ -78,34 +55,6 @@ class FastTransport:
         return FastWriter(settings, transactional=identity is not None)
 
 
-def _error_of(error: KafkaError) -> ClientError:
-    """Return our error for one of the client's.
-
-    Of one that it does not survive it may tell the reason in words only.
-
-    Examples
-    --------
-    >>> _error_of(KafkaError(KafkaError.ILLEGAL_GENERATION)).doubt
-    <Doubt.MOVED: 3>
-    >>> fenced = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
-    >>> _error_of(KafkaError(KafkaError._FATAL, f"Fatal error: {fenced}")).doubt
-    <Doubt.FENCED: 1>
-    """
-    found = _DOUBTS.get(error.code(), Doubt.UNKNOWN)
-    if error.code() == KafkaError._FATAL:
-        found = next((it for text, it in _IN_WORDS.items() if text in error.str()), found)
-    return ClientError(found, error.name(), error.str())
-
-
-@contextmanager
-def _raised() -> Iterator[None]:
-    """Raise a `ClientError` for whatever the client raises."""
-    try:
-        yield
-    except KafkaException as error:
-        raise _error_of(error.args[0]) from error
-
-
 class FastReader:
     """See `clients.Reader`."""
 
@@ -117,7 +66,7 @@ class FastReader:
         self._changed: set[Place] = set()  # told since the last assignment
         self._assigned: set[Place] = set()
         self._met: deque[ClientError] = deque()  # errors among the records of the last poll
-        with _raised():
+        with raised():
             self._consumer = Consumer(settings)
 
     def read_from(self, place: Place, offset: int) -> None:
@@ -152,7 +101,7 @@ class FastReader:
     def poll(self, timeout_s: float, limit: int) -> Mapping[Place, Sequence[Record]]:
         """Return what came; an error among it is raised once its records are taken."""
         self._raise_met()
-        with _raised():
+        with raised():
             if self._changed:
                 self._assign()
                 self._await_start()
@@ -191,7 +140,7 @@ class FastReader:
             place = (message.topic(), message.partition())
             self._met.append(OutOfRange(place, message.offset()))
         elif error.fatal() or error.code() in (KafkaError._FATAL, *self.refusals):
-            self._met.append(_error_of(error))
+            self._met.append(error_of(error))
         else:
             _LOGGER.warning("reading: %s", error)  # it tries again
 
@@ -210,19 +159,19 @@ class FastReader:
         start = self._starts.get(place)
         if start is None or place in self._changed:
             return start
-        with _raised():
+        with raised():
             (found,) = self._consumer.position([TopicPartition(*place)])
         return max(found.offset, start)  # negative while nothing came
 
     def high_watermark(self, place: Place) -> int | None:
         """Return the end of `place` as of its last fetch."""
-        with _raised():
+        with raised():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
         return int(high) if high >= 0 else None
 
     def close(self) -> None:
         """Stop."""
-        with _raised():
+        with raised():
             self._consumer.close()
 
 
@@ -237,7 +186,7 @@ class FastGroupReader(FastReader):
         self._came: set[int] = set()
         self._membership: Any | None = None
         self._member_id: str | None = None
-        with _raised():
+        with raised():
             self._consumer.subscribe(
                 [topic],
                 on_assign=self._hear_assigned,
@@ -261,6 +210,20 @@ class FastGroupReader(FastReader):
     def member_id(self) -> str | None:
         """Return the coordinator's name for this member."""
         return self._member_id
+
+    def close(self) -> None:
+        """Stop, once the client has no more to say about partitions.
+
+        What it says while it closes can't be answered: it waits for its answer without end, and
+        keeps every thread of Python from running, our deadline's too.
+        """
+        with suppress(KafkaException):  # of one that was fenced: it is told nothing more
+            self._consumer.unsubscribe()
+            rounds = 0
+            while rounds < CLOSE_ROUNDS or (self._owned and rounds < CLOSE_ROUNDS_MAX):
+                self._consumer.consume(1, CLOSE_ROUND_S)
+                rounds += 1
+        super().close()
 
     def _hear_assigned(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         self._membership = consumer.consumer_group_metadata()
@@ -294,7 +257,7 @@ class FastWriter:
 
     def __init__(self, settings: dict[str, Any], *, transactional: bool) -> None:
         self._counts: dict[str, int] = {}  # topic → partitions that the client has heard of
-        with _raised():
+        with raised():
             self._producer = Producer(settings)
             if transactional:
                 self._producer.init_transactions(BEGIN_S)
@@ -303,7 +266,7 @@ class FastWriter:
         while partition >= self._counts.get(topic, 0):
             found = self._producer.list_topics(topic, BEGIN_S).topics[topic]
             if found.error is not None and found.error.code() not in _NOT_YET:
-                raise _error_of(found.error)
+                raise error_of(found.error)
             self._counts[topic] = len(found.partitions)
             if partition >= self._counts[topic]:
                 time.sleep(SERVE_S)
@@ -312,7 +275,7 @@ class FastWriter:
         self, topic: str, records: Sequence[Outgoing], timestamp_ms: int, *, partitions: int
     ) -> list[tuple[int, int]]:
         """Write records outside of transactions."""
-        with _raised():
+        with raised():
             self._await(topic, partitions - 1)
         places: dict[int, tuple[int, int]] = {}
         failures: list[KafkaError] = []
@@ -329,12 +292,12 @@ class FastWriter:
         while len(places) < len(records):
             self._producer.poll(SERVE_S)
         if failures:
-            raise _error_of(failures[0])
+            raise error_of(failures[0])
         return [places[index] for index in range(len(records))]
 
     def begin(self, places: Iterable[Place]) -> None:
         """Begin a transaction."""
-        with _raised():
+        with raised():
             for topic, partition in places:
                 self._await(topic, partition)
             self._producer.begin_transaction()
@@ -359,7 +322,7 @@ class FastWriter:
             except BufferError:  # as much waits here as may: until some is sent
                 self._producer.poll(SERVE_S)
             except KafkaException as error:
-                raise _error_of(error.args[0]) from error
+                raise error_of(error.args[0]) from error
             else:
                 return
 
@@ -369,22 +332,22 @@ class FastWriter:
             TopicPartition(*place, position.offset, position.metadata)
             for place, position in positions.items()
         ]
-        with _raised():
+        with raised():
             self._producer.send_offsets_to_transaction(offsets, membership)
 
     def flush(self) -> None:
         """Wait until the brokers have every record."""
-        with _raised():
+        with raised():
             self._producer.flush()
 
     def commit(self) -> None:
         """Make everything visible."""
-        with _raised():
+        with raised():
             self._producer.commit_transaction()
 
     def abort(self) -> None:
         """Make nothing visible."""
-        with _raised():
+        with raised():
             self._producer.abort_transaction()
 
     def close(self) -> None:
