@@ -26,11 +26,18 @@ LOOK_S = 0.2
 
 
 class Leaders:
-    """Asks an administrator of its own, until it is answered: brokers come and go meanwhile."""
+    """Asks an administrator of its own, until it is answered: brokers come and go meanwhile.
+
+    One that remembers brokers which are away asks for them for minutes: then a new one asks.
+    """
 
     def __init__(self, bootstrap_servers: list[str]) -> None:
-        self._admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers, reconnect_backoff_max_ms=1_000
+        self._bootstrap_servers = bootstrap_servers
+        self._admin = self._new_admin()
+
+    def _new_admin(self) -> KafkaAdminClient:
+        return KafkaAdminClient(
+            bootstrap_servers=self._bootstrap_servers, reconnect_backoff_max_ms=1_000
         )
 
     def of(self, topic: str, partition: int) -> int:
@@ -47,7 +54,7 @@ class Leaders:
 
     def prefer(self) -> None:
         """Let every partition be led by the node that it was first led by."""
-        _answered(lambda: self._admin.elect_leaders(0, raise_errors=False))
+        self._answered(lambda admin: admin.elect_leaders(0, raise_errors=False))
 
     def close(self) -> None:
         """Release the connection."""
@@ -58,20 +65,21 @@ class Leaders:
         return leaders[java_hash(key) % len(leaders)]
 
     def _leaders(self, topic: str) -> dict[int, int]:
-        (found,) = _answered(lambda: self._admin.describe_topics([topic]))
+        (found,) = self._answered(lambda admin: admin.describe_topics([topic]))
         described: list[dict[str, Any]] = found["partitions"]
         return {one["partition_index"]: one["leader_id"] for one in described}
 
-
-def _answered(ask: Callable[[], Any]) -> Any:
-    until_s = time.monotonic() + ASKED_S
-    while True:
-        try:
-            return ask()
-        except KafkaError:  # whom it would ask is away
-            if time.monotonic() > until_s:
-                raise
-            time.sleep(LOOK_S)
+    def _answered(self, ask: Callable[[KafkaAdminClient], Any]) -> Any:
+        until_s = time.monotonic() + ASKED_S
+        while True:
+            try:
+                return ask(self._admin)
+            except KafkaError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(LOOK_S)
+                self._admin.close()
+                self._admin = self._new_admin()
 
 
 class Ownership:
