@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -112,9 +112,10 @@ def chaos(
     AssertionError
         When anything that is promised does not hold.
     """
-    proxy = Proxy(port := _free_pair()) if nodes == 1 else None
-    more = {"advertised.listeners": f"CLIENT://127.0.0.1:{proxy.port}"} if proxy else {}
-    cluster = Cluster(folder / "brokers", nodes=nodes, port=port if proxy else None, more=more)
+    port = _free_ports() if nodes == 1 else None
+    proxy = Proxy(port) if port else None
+    more = _behind(proxy, port) if proxy and port else {}
+    cluster = Cluster(folder / "brokers", nodes=nodes, port=port, more=more)
     forks = Forks()
     (folder / "deployment").mkdir()
     deployment = Deployment(forks, folder / "deployment")
@@ -216,14 +217,32 @@ def _audit(stage: Stage) -> None:
     assert ended.code == 0, ended.out + ended.err
 
 
-def _free_pair() -> int:
-    """Return the first of two ports in a row that are free."""
+def _behind(proxy: Proxy, port: int) -> dict[str, str]:
+    """Return settings of a broker that clients reach by a proxy, and it itself does not.
+
+    It is a client of its own, which checks and ends transactions: what workers see when those
+    connections are lost is not what they see when theirs are.
+    """
+    client, controller, itself = (f"127.0.0.1:{port + more}" for more in range(3))
+    return {
+        "listeners": f"CLIENT://{client},CONTROLLER://{controller},ITSELF://{itself}",
+        "advertised.listeners": f"CLIENT://127.0.0.1:{proxy.port},ITSELF://{itself}",
+        "listener.security.protocol.map": (
+            "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,ITSELF:PLAINTEXT"
+        ),
+        "inter.broker.listener.name": "ITSELF",
+    }
+
+
+def _free_ports() -> int:
+    """Return the first of three ports in a row that are free."""
     while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
+        with socket.socket() as first, ExitStack() as others:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
             with suppress(OSError, OverflowError):
-                other.bind(("127.0.0.1", port + 1))
+                for more in (1, 2):
+                    others.enter_context(socket.socket()).bind(("127.0.0.1", port + more))
                 return port
 
 
