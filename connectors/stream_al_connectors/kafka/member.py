@@ -271,12 +271,18 @@ class KafkaMember:
         self._owing_s = None
 
     def _send(self, writer: Writer, buffered: Buffered) -> None:
+        """Send every place's first record before the others.
+
+        So one request of the client tells the coordinator of all places: it makes the next one
+        when its answer came, with what was sent by then.
+        """
         now_ms = self._clock()
-        for place, (keys, values) in buffered.records.items():
-            topic, partition = place
-            headers = buffered.headers.get(place, {})
-            for index, (key, value) in enumerate(zip(keys, values, strict=True)):
-                writer.send(topic, partition, value, key, now_ms, headers.get(index, ()))
+        for begin, end in ((0, 1), (1, None)):
+            for (topic, partition), (keys, values) in buffered.records.items():
+                headers = buffered.headers.get((topic, partition), {})
+                some = zip(keys[begin:end], values[begin:end], strict=True)
+                for index, (key, value) in enumerate(some, begin):
+                    writer.send(topic, partition, value, key, now_ms, headers.get(index, ()))
 
     def _abort(self, writer: Writer, error: ClientError) -> None:
         """Give up this transaction and its writer: the next one would repeat its offsets."""

@@ -154,7 +154,7 @@ class PureGroupReader(PureReader):
         self._free_if_stuck()
         held = super().poll(0.0, limit)
         left = limit - sum(map(len, held.values()))
-        if left <= 0:
+        if left <= 0 or not (held or timeout_s):
             return held
         try:
             fresh = super().poll(FRESH_S if held else timeout_s, left)
