@@ -44,9 +44,12 @@ def read_to_end(log: Log, topic: str, partition: int, position: int) -> bool:
     return lag(log, topic, partition, position) == 0
 
 
-def lag(log: Log, topic: str, partition: int, position: int) -> int:
-    """Return how many offsets are left from `position` on; 0 when no record is among them."""
-    left = log.end(topic, partition) - position
+def lag(log: Log, topic: str, partition: int, position: int, *, end: int | None = None) -> int:
+    """Return how many offsets are left from `position` on; 0 when no record is among them.
+
+    `end` is the partition's where it is known.
+    """
+    left = (log.end(topic, partition) if end is None else end) - position
     return left if left > 0 and log.read(topic, partition, position, limit=1) else 0
 
 

@@ -166,7 +166,11 @@ class ResolverLoop:
         """Return (topic, partition) → records not taken yet; nothing while standing by."""
         if self._resolver is None:
             return {}
-        return {place: lag(self._log, *place, next_) for place, next_ in self._positions.items()}
+        ends = {topic: self._log.ends(topic) for topic, _ in self._inputs}  # a request a topic
+        return {
+            (topic, partition): lag(self._log, topic, partition, next_, end=ends[topic][partition])
+            for (topic, partition), next_ in self._positions.items()
+        }
 
     def leave(self) -> None:
         """Give the journal back."""

@@ -25,6 +25,10 @@ from stream_al.service.snapshotting import load_newest
 from stream_al.service.starting import Role
 
 POLL_S = 0.05
+REST_S = 0.1
+"""How long a resolver that found nothing rests while the scorer beside it is busy: a look at its
+topics takes some milliseconds, which every event waits for, and people take longer."""
+
 VIEW_EVERY_S = 1.0
 COLLECT_AFTER = 100_000
 """New objects between two looks for cycles: a batch of events makes some ten thousand, in none."""
@@ -63,6 +67,7 @@ class Worker:
         self._clock = clock
         self._stopping = False
         self._viewed_s = 0.0
+        self._rests_until_s = 0.0
         engine = Engine(config, secret=secret)
         load_newest(log, config, engine)
         self.follower = Follower(log, config, engine, clock=clock, on_compared=self._on_compared)
@@ -112,20 +117,25 @@ class Worker:
 
     def step(self) -> bool:
         """Give every role one step; return whether any had something to do."""
-        busy = False
-        if self.resolver is not None:
-            busy = self.resolver.step(timeout_s=0.0 if self.scorer else POLL_S)
+        resolved = scored = False
+        rests = self._clock.monotonic_s() < self._rests_until_s
+        if self.resolver is not None and not rests:
+            resolved = self.resolver.step(timeout_s=0.0 if self.scorer else POLL_S)
         if self.scorer is not None:
-            busy = self.scorer.step(timeout_s=0.0 if busy else POLL_S) or busy
+            scored = self.scorer.step(timeout_s=0.0 if resolved else POLL_S)
         else:
-            busy = self.follower.follow() or busy  # its model is the witness of the digests
+            scored = self.follower.follow()  # its model is the witness of the digests
         self.health.stepped_s = self._clock.monotonic_s()
+        if resolved or not scored:
+            self._rests_until_s = 0.0
+        elif not rests:
+            self._rests_until_s = self.health.stepped_s + REST_S
         self.health.ready = self.scorer is None or self.scorer.joined
         if self.health.stepped_s - self._viewed_s > VIEW_EVERY_S:
             self._viewed_s = self.health.stepped_s
             self._snapshots.poll(self._viewed_s)
             self.collector.view = self._view()
-        return busy
+        return resolved or scored or rests
 
     def _on_compared(self, found: Comparison) -> None:
         self.counters.digest_mismatches += not found.equal
