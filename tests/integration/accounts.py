@@ -13,6 +13,8 @@ from stream_al.testing import text_stream
 from tests.integration.conftest import Deployment
 
 SLACK = 1.1
+FOLDED_S = 600.0
+"""Every prediction is made again, about half a millisecond each: 130,000 after 15 min of chaos."""
 
 
 def write_stream(folder: Path, events: int) -> Path:
@@ -114,8 +116,8 @@ def assert_journal_is_one_chain(deployment: Deployment) -> None:
 
 def assert_offline_folds_agree(deployment: Deployment, *, learnt_min: int) -> None:
     """Two processes fold the journal alike, and reproduce every prediction and every query."""
-    first = deployment.start("@fold", "replay").wait(90)
-    second = deployment.start("@fold").wait(60)
+    first = deployment.start("@fold", "replay").wait(FOLDED_S)
+    second = deployment.start("@fold").wait(FOLDED_S)
     assert (first.code, second.code) == (0, 0), first.err + second.err
     replayed, folded = first.json(), second.json()
     assert replayed["different"] == []
