@@ -10,6 +10,7 @@ number, and the longest time that a partition had no new prediction.
 from __future__ import annotations
 
 import argparse
+import shutil
 import socket
 import sys
 import tempfile
@@ -277,24 +278,25 @@ def main() -> int:
     runs: dict[int, Found] = {}
     broken = 0
     for count in nodes:
-        with tempfile.TemporaryDirectory(prefix="stream-al-chaos-") as folder:
-            seconds = 60 * chosen.minutes / len(nodes)
-            how = f"seed {chosen.seed}, transport {chosen.transport}, roles {chosen.roles}"
-            print(f"{count} broker(s), {seconds:.0f} s, {how}", flush=True)
-            faults = [fault for fault in kinds(count) if chosen.only in fault.__name__]
-            try:
-                runs[count] = chaos(
-                    Path(folder),
-                    faults,
-                    nodes=count,
-                    seed=chosen.seed,
-                    seconds=seconds,
-                    roles=chosen.roles,
-                    sections=sections,
-                )
-            except AssertionError as error:
-                print(f"VIOLATION: {error}")
-                broken += 1
+        folder = Path(tempfile.mkdtemp(prefix="stream-al-chaos-"))
+        seconds = 60 * chosen.minutes / len(nodes)
+        how = f"seed {chosen.seed}, transport {chosen.transport}, roles {chosen.roles}"
+        print(f"{count} broker(s), {seconds:.0f} s, {how}", flush=True)
+        try:
+            runs[count] = chaos(
+                folder,
+                [fault for fault in kinds(count) if chosen.only in fault.__name__],
+                nodes=count,
+                seed=chosen.seed,
+                seconds=seconds,
+                roles=chosen.roles,
+                sections=sections,
+            )
+        except AssertionError as error:
+            print(f"VIOLATION: {error}\nwhat everybody said, and the brokers' files: {folder}")
+            broken += 1
+        else:
+            shutil.rmtree(folder)
     _report(runs)
     print(f"violations: {broken}")
     return 1 if broken else 0
