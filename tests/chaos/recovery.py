@@ -195,9 +195,14 @@ class Scene:
 
     def settle(self) -> None:
         """Wait until every partition moves again, and for the gaps that come after."""
+        self._until_all_move()
+        time.sleep(QUIET_S)
+        # What a worker committed right before its death may have been all that moved.
+        self._until_all_move()
+
+    def _until_all_move(self) -> None:
         since_s = time.monotonic()
         _until(lambda: self.predictions.moved_since(since_s))
-        time.sleep(QUIET_S)
 
     def share(self) -> None:
         """Wait until every worker owns its part of all partitions."""
