@@ -6,6 +6,7 @@ Every test takes topics of its own from it, by a prefix that nobody else has.
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ class Broker:
                 for name, count in topics.items()
             }
         )
+
+    def grow(self, topic: str, partitions: int) -> None:
+        """Add partitions, and wait until clients hear of them: a while after they are there."""
+        self.admin.create_partitions({topic: partitions})
+        until_s = time.monotonic() + ANSWERS_MS / 1_000
+        while len(self.admin.describe_topics([topic])[0]["partitions"]) < partitions:
+            assert time.monotonic() < until_s, f"{topic} has no {partitions} partitions"
+            time.sleep(0.05)
 
 
 def own_cluster(folder: Path, **how: Any) -> Cluster:

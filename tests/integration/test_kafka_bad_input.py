@@ -121,11 +121,11 @@ def too_few_partitions(bench: Bench) -> None:
 
 
 def fewer_answers_than_events(bench: Bench) -> None:
-    bench.staged.broker.admin.create_partitions({f"{bench.app}.events": 5})
+    bench.staged.broker.grow(f"{bench.app}.events", 5)
 
 
 def journal_with_two_partitions(bench: Bench) -> None:
-    bench.staged.broker.admin.create_partitions({f"{bench.app}.journal": 2})
+    bench.staged.broker.grow(f"{bench.app}.journal", 2)
 
 
 def broker_of_2016(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stream_al_connectors.kafka.topics import alter
-from tests.integration.conftest import Deployment, native, until
+from tests.integration.conftest import Deployment, native
 from tests.kafka_fixture import Broker
 
 
@@ -131,8 +131,7 @@ def test_a_journal_with_more_partitions_is_refused(
 ) -> None:
     """It has one order, or none."""
     deployment.done("topics", "create")
-    kafka.admin.create_partitions({f"{app}.journal": 2})
-    until(lambda: len(kafka.admin.describe_topics([f"{app}.journal"])[0]["partitions"]) == 2)
+    kafka.grow(f"{app}.journal", 2)
 
     ended = deployment.cli("check")
 
