@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -14,7 +15,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream_al.config import Config
+from stream_al.port import Position
 from stream_al_connectors.kafka.broker import Cluster
+from stream_al_connectors.kafka.fast import FastTransport
+from stream_al_connectors.kafka.settings import Clients
 from tests.chaos.deploying import deploy
 from tests.chaos.workers import SLOW_S
 from tests.integration import stumbles
@@ -23,6 +28,8 @@ from tests.kafka_fixture import Broker, Staged
 
 REFUSED_S = 1.0
 """So long nobody listens: the client meets it, and asks again and again."""
+SENT_S = 0.2
+KILLS = 4
 STARTS_S = 60.0
 FOREIGN_S = 8.0
 """The time-out of a foreign transaction: long enough to be seen, below how long a test waits."""
@@ -57,6 +64,43 @@ def test_a_commit_outlives_its_coordinator(deployment: Deployment, cluster: Clus
     ended = process.wait()
     found = [record.value for record in deployment.records("labels")]
     assert (ended.code, found) == (0, [b"whole"]) or "UnknownError" in ended.err, ended
+
+
+def test_librdkafka_does_not_lose_a_transaction_when_every_broker_goes(cluster: Cluster) -> None:
+    """Requests that nobody answered are sent again: nothing waits for an answer that won't come."""
+    broker = Broker(cluster.bootstrap_servers)
+    broker.create({"t.events": 2})
+    config = Config.model_validate({"app": "t", "log": broker.log_section("fast")})
+    transport = FastTransport(config, Clients.of(config).request_bytes_max)
+    writer, member = transport.writer("t.w"), transport.member("t.g", "t.0", "t.events")
+    until(lambda: not member.poll(0.1, 1) and member.membership() is not None, STARTS_S)
+    said: list[BaseException | int] = []
+
+    def commit(number: int) -> None:
+        try:
+            positions = {("t.events", 0): Position(number, "")}
+            writer.send_positions(positions, member.membership())
+            writer.commit()
+        except BaseException as error:  # noqa: BLE001 - shown by the test
+            said.append(error)
+        else:
+            said.append(number)
+
+    for number in range(KILLS):
+        writer.begin([("t.events", 0), ("t.events", 1)])
+        cluster._processes[1].send_signal(signal.SIGSTOP)  # from here on it answers nothing
+        for partition in (0, 1):
+            writer.send("t.events", partition, b"", None, 0)
+        waiting = threading.Thread(target=commit, args=(number,), daemon=True)
+        waiting.start()
+        time.sleep(SENT_S)
+        cluster.kill_node(1)
+        time.sleep(REFUSED_S)
+        cluster.start_node(1)
+        waiting.join(config.log.deadline / 1_000)
+        assert said == list(range(number + 1))
+    writer.close()
+    member.close()
 
 
 def _worker(deployment: Deployment, slot: int, **how: Any) -> Process:

@@ -36,7 +36,11 @@ class _ClientLog:
 
 
 def both(config: Config) -> dict[str, Any]:
-    """Return what readers and writers have in common, secrets in it: to be shown nowhere."""
+    """Return what readers and writers have in common, secrets in it: to be shown nowhere.
+
+    The client's own recovery, its default, forgets all brokers once none answers, and with them
+    the requests under way: of librdkafka 2.16 a transaction then hung until the deadline.
+    """
     return {
         "bootstrap.servers": ",".join(config.log.bootstrap_servers),
         "client.id": "stream-al",
@@ -44,6 +48,7 @@ def both(config: Config) -> dict[str, Any]:
         "metadata.max.age.ms": 30_000,
         "topic.metadata.refresh.interval.ms": 10_000,
         "socket.timeout.ms": 10_000,
+        "metadata.recovery.strategy": "none",
         "log.connection.close": False,
         "logger": _ClientLog(),
         **security(config),
