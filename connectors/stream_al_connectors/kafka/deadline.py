@@ -4,10 +4,14 @@ kafka-python loses a transactional request when its coordinator's broker is away
 moment, and then `commit_transaction` never returns though the cluster is well. No time-out of the
 client covers that. So a thread looks at the clock, says what hung in one line, and ends the process
 with exit code 1; what starts it again finds everything as it was committed.
+
+A client in C can keep that thread from running, too: some calls of librdkafka wait with the lock
+of the interpreter. Then a timer outside of it ends the process, and shows the stack instead.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 import threading
@@ -16,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LOOK_EVERY_S = 0.2
+STILL_S = 30.0
+"""On top of the deadline: so long the interpreter may stand still."""
 
 
 def end_process(line: str) -> None:
@@ -72,7 +78,14 @@ class Deadline:
         self._thread.join()
 
     def _watch(self) -> None:
+        try:
+            self._look()
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _look(self) -> None:
         while not self._closed.wait(LOOK_EVERY_S):
+            faulthandler.dump_traceback_later(self._seconds + STILL_S, exit=True, file=2)
             guarded = self._guarded
             if guarded is None:
                 continue
