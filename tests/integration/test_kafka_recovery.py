@@ -70,6 +70,7 @@ def test_librdkafka_does_not_lose_a_transaction_when_every_broker_goes(cluster: 
     """Requests that nobody answered are sent again: nothing waits for an answer that won't come."""
     broker = Broker(cluster.bootstrap_servers)
     broker.create({"t.events": 2})
+    broker.admin.close()
     config = Config.model_validate({"app": "t", "log": broker.log_section("fast")})
     transport = FastTransport(config, Clients.of(config).request_bytes_max)
     writer, member = transport.writer("t.w"), transport.member("t.g", "t.0", "t.events")
