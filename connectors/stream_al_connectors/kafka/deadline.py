@@ -85,6 +85,7 @@ class Deadline:
 
     def _look(self) -> None:
         while not self._closed.wait(LOOK_EVERY_S):
+            # One timer a process: of several deadlines the last to look sets it anew.
             faulthandler.dump_traceback_later(self._seconds + STILL_S, exit=True, file=2)
             guarded = self._guarded
             if guarded is None:
