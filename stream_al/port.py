@@ -77,7 +77,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns a partition for a group, for `status`: free when `member` is None."""
+    """Who owns a partition for a group, for `status`: free when `member` is None.
+
+    `committed_at_ms` is None where nothing was committed yet, and on logs that keep no such times
+    (Kafka).
+    """
 
     partition: int
     member: str | None

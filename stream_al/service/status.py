@@ -196,7 +196,7 @@ def _who(row: dict[str, Any]) -> str:
 
 def _when(row: dict[str, Any]) -> str:
     seconds = row["last_commit_s"]
-    return "never" if seconds is None else f"{seconds:,.0f} s ago"
+    return "–" if seconds is None else f"{seconds:,.0f} s ago"
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

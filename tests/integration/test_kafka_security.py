@@ -210,6 +210,7 @@ def test_everything_works_in_tls(
 
     assert len(deployment.messages("predictions")) == 20
     deployment.done("audit")
+    assert "never" not in deployment.done("status").out  # when it was, brokers don't tell
 
 
 def test_minimal_rights_are_enough_and_each_missing_one_is_named(
