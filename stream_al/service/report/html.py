@@ -119,7 +119,8 @@ def _estimates(estimates: Sequence[EstimatePoint]) -> str:
     return line_chart(
         LineChart(
             title="Accuracy, estimated and true",
-            description=f"Estimated from the labels alone, with its 95 % interval.{held}",
+            description=f"Estimated from the labels alone, with its 95 % interval.{held} Wrong "
+            "answers of people count as the model's errors, since nobody knows which they are.",
             x_name="events",
             y_name="accuracy",
             series=[
