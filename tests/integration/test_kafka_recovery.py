@@ -8,7 +8,8 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stream_al.port import Position
 from stream_al_connectors.kafka.broker import Cluster
 from stream_al_connectors.kafka.fast import FastTransport
 from stream_al_connectors.kafka.settings import Clients
+from tests.chaos.brokers import Leaders
 from tests.chaos.deploying import deploy
 from tests.chaos.workers import SLOW_S
 from tests.integration import stumbles
@@ -30,6 +32,7 @@ REFUSED_S = 1.0
 """So long nobody listens: the client meets it, and asks again and again."""
 SENT_S = 0.2
 KILLS = 4
+GROUP = ("t.g", "t.0")
 STARTS_S = 60.0
 FOREIGN_S = 8.0
 """The time-out of a foreign transaction: long enough to be seen, below how long a test waits."""
@@ -66,42 +69,82 @@ def test_a_commit_outlives_its_coordinator(deployment: Deployment, cluster: Clus
     assert (ended.code, found) == (0, [b"whole"]) or "UnknownError" in ended.err, ended
 
 
-def test_librdkafka_does_not_lose_a_transaction_when_every_broker_goes(cluster: Cluster) -> None:
-    """Requests that nobody answered are sent again: nothing waits for an answer that won't come."""
-    broker = Broker(cluster.bootstrap_servers)
-    broker.create({"t.events": 2})
-    broker.admin.close()
-    config = Config.model_validate({"app": "t", "log": broker.log_section("fast")})
-    transport = FastTransport(config, Clients.of(config).request_bytes_max)
-    writer, member = transport.writer("t.w"), transport.member("t.g", "t.0", "t.events")
-    until(lambda: not member.poll(0.1, 1) and member.membership() is not None, STARTS_S)
-    said: list[BaseException | int] = []
+class Committing:
+    """Transactions of librdkafka, each ended in a thread of its own: it may never come back."""
 
-    def commit(number: int) -> None:
+    def __init__(self, cluster: Cluster, stack: ExitStack) -> None:
+        broker = Broker(cluster.bootstrap_servers)
+        broker.create({"t.events": 2})
+        broker.admin.close()
+        config = Config.model_validate({"app": "t", "log": broker.log_section("fast")})
+        transport = FastTransport(config, Clients.of(config).request_bytes_max)
+        self._writer, self._member = transport.writer("t.w"), transport.member(*GROUP, "t.events")
+        stack.callback(self._member.close)
+        stack.callback(self._writer.close)
+        self._ends_s = config.log.deadline / 1_000
+        self.said: list[BaseException | int] = []
+        until(lambda: not self._member.poll(0.1, 1) and self._member.membership(), STARTS_S)
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._writer.begin([("t.events", 0), ("t.events", 1)])
+
+    def end(self, number: int, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Send records and a position, and commit; what came of it is said when it is known."""
+        for partition in (0, 1):
+            self._writer.send("t.events", partition, b"", None, 0)
+        waiting = threading.Thread(target=self._commit, args=(number,), daemon=True)
+        waiting.start()
+        meanwhile()
+        waiting.join(self._ends_s)
+
+    def _commit(self, number: int) -> None:
         try:
             positions = {("t.events", 0): Position(number, "")}
-            writer.send_positions(positions, member.membership())
-            writer.commit()
+            self._writer.send_positions(positions, self._member.membership())
+            self._writer.commit()
         except BaseException as error:  # noqa: BLE001 - shown by the test
-            said.append(error)
+            self.said.append(error)
         else:
-            said.append(number)
+            self.said.append(number)
 
-    for number in range(KILLS):
-        writer.begin([("t.events", 0), ("t.events", 1)])
-        cluster._processes[1].send_signal(signal.SIGSTOP)  # from here on it answers nothing
-        for partition in (0, 1):
-            writer.send("t.events", partition, b"", None, 0)
-        waiting = threading.Thread(target=commit, args=(number,), daemon=True)
-        waiting.start()
+
+def test_librdkafka_does_not_lose_a_transaction_when_every_broker_goes(cluster: Cluster) -> None:
+    """Requests that nobody answered are sent again: nothing waits for an answer that won't come."""
+
+    def die() -> None:
         time.sleep(SENT_S)
         cluster.kill_node(1)
         time.sleep(REFUSED_S)
         cluster.start_node(1)
-        waiting.join(config.log.deadline / 1_000)
-        assert said == list(range(number + 1))
-    writer.close()
-    member.close()
+
+    with ExitStack() as stack:
+        committing = Committing(cluster, stack)
+        for number in range(KILLS):
+            committing.begin()
+            cluster._processes[1].send_signal(signal.SIGSTOP)  # from here on it answers nothing
+            committing.end(number, die)
+            assert committing.said == list(range(number + 1))
+
+
+def test_librdkafka_asks_anew_when_a_coordinator_leaves(tmp_path: Path) -> None:
+    """Its group is another broker's: positions must not wait for the one that was stopped."""
+    with ExitStack() as stack:
+        three = Cluster(tmp_path / "brokers", nodes=3)
+        stack.callback(three.close)
+        three.start()
+        leaders = Leaders(three.bootstrap_servers)
+        stack.callback(leaders.close)
+        committing = Committing(three, stack)
+        committing.begin()
+        committing.end(1)
+        three.stop_node(leaders.of_group(GROUP[0]))  # for good
+        time.sleep(REFUSED_S)  # the client hears that it left
+
+        committing.begin()
+        committing.end(2)
+
+        assert committing.said == [1, 2]
 
 
 def _worker(deployment: Deployment, slot: int, **how: Any) -> Process:

@@ -20,6 +20,13 @@ FETCHED_RECORDS = 20_000
 
 SENT_KB_MAX = 64 << 10
 
+WRITER_IDLE_MS = 5_000
+"""So long at most librdkafka 2.16 asks a group's coordinator that has left the cluster.
+
+It keeps the one that it knew, though metadata has dropped it, and looks for another only when some
+connection goes up or down: with none that does, it hung until the deadline. So idle ones go down.
+"""
+
 
 class _ClientLog:
     """Hands the client's lines to the log of kafka-python's, each kind under a name of its own."""
@@ -130,6 +137,7 @@ def writing(config: Config, request_bytes_max: int, identity: str | None) -> dic
         "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "delivery.timeout.ms": TRANSACTION_TIMEOUT_MS,
         "delivery.report.only.error": True,
+        "connections.max.idle.ms": WRITER_IDLE_MS,
     }
     return both(config) | {
         "enable.idempotence": True,
