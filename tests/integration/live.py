@@ -141,8 +141,9 @@ class LiveReader(threading.Thread):
     def _compare(self, looks: deque[Seen]) -> None:
         """Hold that what was there some time ago has all that belongs to it now, both ways."""
         now_s, committed, answered, wanted, asked = looks[-1]
-        for partition, offset in looks[0][1].items():
-            assert committed[partition] >= offset, f"I7: {partition} went back from {offset}"
+        before = looks[0][1]
+        for partition, offset in before.items():
+            assert committed[partition] >= offset, f"I7: went back from {before} to {committed}"
         while looks and now_s - looks[0][0] > TOGETHER_S:
             _, was_committed, was_answered, was_wanted, was_asked = looks.popleft()
             for partition, offset in was_committed.items():
