@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from stream_al.config import Config
-from stream_al.errors import ConfigurationError, Gone
-from stream_al.messages import ModelEntry
-from stream_al.port import Log
+from stream_al.errors import Ambiguous, ConfigurationError, Gone
+from stream_al.messages import ModelEntry, unpacked
+from stream_al.port import Log, Record
+
+LOOK_BACK = 8
 
 
 def scorer_group(config: Config) -> str:
@@ -37,6 +41,55 @@ def check_reached(topic: str, partition: int, offset: int, end: int) -> None:
             f"{topic!r} partition {partition} ends at {end}, but is committed up to {offset}: it "
             "lost records, or was made anew; restore it, or begin with another `app`"
         )
+
+
+def check_not_predicted(log: Log, config: Config, partition: int, offset: int) -> None:
+    """Refuse to go on from a position of events below one that has its prediction.
+
+    Both are committed together, so this is no position of ours: brokers drop those of a group that
+    was away for a week, people set them back, and a coordinator that had only just started has
+    been seen to give an old one.
+
+    Raises
+    ------
+    Ambiguous
+        Naming both: whatever is predicted from there is there twice.
+    """
+    topic = config.topic("predictions")
+    if partition >= log.partition_count(topic):
+        return
+    last = last_record(log, topic, partition)
+    predicted = None if last is None else _source_offset(last.value)
+    if predicted is not None and predicted >= offset:
+        raise Ambiguous(
+            f"{config.topic('events')!r} partition {partition} is predicted up to offset "
+            f"{predicted}, but the position of group {scorer_group(config)!r} is {offset}: it was "
+            f"set back, dropped, or told wrongly; restart this worker, and when it says so again "
+            f"set the position to {predicted + 1}"
+        )
+
+
+def last_record(log: Log, topic: str, partition: int) -> Record | None:
+    """Return the last record of a partition, if any; the last offsets may be empty."""
+    begin, end = log.begin(topic, partition), log.end(topic, partition)
+    back = LOOK_BACK
+    while True:
+        position = start = max(begin, end - back)
+        last = None
+        while position < end and (found := log.read(topic, partition, position, limit=back)):
+            last = found[-1]
+            position = last.offset + 1
+        if last is not None or start == begin:
+            return last
+        back *= LOOK_BACK
+
+
+def _source_offset(value: bytes) -> int | None:
+    """Return the event's offset of a record's last prediction; None where it is none of ours."""
+    try:
+        return int(json.loads(unpacked(value)[-1])["source"]["offset"])
+    except (ValueError, LookupError, TypeError):
+        return None
 
 
 def read_to_end(log: Log, topic: str, partition: int, position: int) -> bool:

@@ -31,6 +31,7 @@ from stream_al.service.counters import Counters
 from stream_al.service.dead import append_letter, dead_letter, quarantined
 from stream_al.service.follower import Follower
 from stream_al.service.groups import (
+    check_not_predicted,
     check_reached,
     next_offset,
     read_to_end,
@@ -151,6 +152,7 @@ class Scorer:
         done = self._log.committed(scorer_group(self._config), self._events, partition)
         offset = done.offset if done else self._log.begin(self._events, partition)
         check_reached(self._events, partition, offset, self._log.end(self._events, partition))
+        check_not_predicted(self._log, self._config, partition, offset)
         packed = self._attempts.take_over(partition, offset, done.metadata if done else "")
         self.engine.open_partition(partition, packed)
         seen = self.engine.gates[partition].model_version
