@@ -43,29 +43,38 @@ def check_reached(topic: str, partition: int, offset: int, end: int) -> None:
         )
 
 
-def check_not_predicted(log: Log, config: Config, partition: int, offset: int) -> None:
-    """Refuse to go on from a position of events below one that has its prediction.
+def check_unanswered(
+    log: Log, group: str, place: tuple[str, int], offset: int, *, answers: str
+) -> None:
+    """Refuse to go on from a committed position below a record that has its answer.
 
     Both are committed together, so this is no position of ours: brokers drop those of a group that
     was away for a week, people set them back, and a coordinator that had only just started has
     been seen to give an old one.
 
+    Parameters
+    ----------
+    place, offset
+        Topic and partition, and from where `group` would read on.
+    answers
+        The topic whose partition of the same number has the answers, in their order.
+
     Raises
     ------
     Ambiguous
-        Naming both: whatever is predicted from there is there twice.
+        Naming both: whatever is answered from there on is answered twice.
     """
-    topic = config.topic("predictions")
-    if partition >= log.partition_count(topic):
+    topic, partition = place
+    if partition >= log.partition_count(answers):
         return
-    last = last_record(log, topic, partition)
-    predicted = None if last is None else _source_offset(last.value)
-    if predicted is not None and predicted >= offset:
+    last = last_record(log, answers, partition)
+    answered = None if last is None else _source_offset(last.value)
+    if answered is not None and answered >= offset:
         raise Ambiguous(
-            f"{config.topic('events')!r} partition {partition} is predicted up to offset "
-            f"{predicted}, but the position of group {scorer_group(config)!r} is {offset}: it was "
-            f"set back, dropped, or told wrongly; restart this worker, and when it says so again "
-            f"set the position to {predicted + 1}"
+            f"{topic!r} partition {partition} is answered up to offset {answered} in {answers!r}, "
+            f"but the position of group {group!r} is {offset}: it was set back, dropped, or told "
+            f"wrongly; restart this worker, and when it says so again set it to {answered + 1}, or "
+            "begin with another `app` where the topic was made anew"
         )
 
 
@@ -85,7 +94,7 @@ def last_record(log: Log, topic: str, partition: int) -> Record | None:
 
 
 def _source_offset(value: bytes) -> int | None:
-    """Return the event's offset of a record's last prediction; None where it is none of ours."""
+    """Return the offset that the last answer in a record is to; None where it is none of ours."""
     try:
         return int(json.loads(unpacked(value)[-1])["source"]["offset"])
     except (ValueError, LookupError, TypeError):

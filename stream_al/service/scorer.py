@@ -31,8 +31,8 @@ from stream_al.service.counters import Counters
 from stream_al.service.dead import append_letter, dead_letter, quarantined
 from stream_al.service.follower import Follower
 from stream_al.service.groups import (
-    check_not_predicted,
     check_reached,
+    check_unanswered,
     next_offset,
     read_to_end,
     resolver_group,
@@ -149,10 +149,12 @@ class Scorer:
         return self._member
 
     def _take_over(self, partition: int) -> None:
-        done = self._log.committed(scorer_group(self._config), self._events, partition)
+        group = scorer_group(self._config)
+        done = self._log.committed(group, self._events, partition)
         offset = done.offset if done else self._log.begin(self._events, partition)
         check_reached(self._events, partition, offset, self._log.end(self._events, partition))
-        check_not_predicted(self._log, self._config, partition, offset)
+        place = (self._events, partition)
+        check_unanswered(self._log, group, place, offset, answers=self._predictions)
         packed = self._attempts.take_over(partition, offset, done.metadata if done else "")
         self.engine.open_partition(partition, packed)
         seen = self.engine.gates[partition].model_version
