@@ -45,7 +45,6 @@ from stream_al.service.follower import Digest
 from stream_al.service.groups import (
     check_lineage,
     check_reached,
-    check_unanswered,
     lag,
     next_offset,
     read_to_end,
@@ -188,24 +187,20 @@ class ResolverLoop:
             for topic, _ in self._inputs
             for partition in range(self._log.partition_count(topic))
         }
-        self._check_positions(resolver)
+        self._check_reached(resolver)
         self._committed = {}
         self._resolver = resolver
         self._member.seek(0, resolver.position)
         log_line("journal_owned", position=resolver.position, pending=resolver.pending_count)
 
-    def _check_positions(self, resolver: Resolver) -> None:
-        """Refuse to go on where an input, or the journal, lost what was read, or a position."""
-        labels = self._config.topic("labels")
+    def _check_reached(self, resolver: Resolver) -> None:
+        """Refuse to go on where an input, or the journal, lost what was read already."""
         positions = self._positions | {(self._journal, 0): self._committed_offset(self._journal, 0)}
         for partition, offset in resolver.queries_end.items():
             positions[self._queries, partition] = offset
         ends = {topic: self._log.ends(topic) for topic, _ in positions}
         for (topic, partition), offset in positions.items():
             check_reached(topic, partition, offset, ends[topic][partition])
-            if topic == labels:
-                place, outcomes = (topic, partition), self._config.topic("outcomes")
-                check_unanswered(self._log, self._group, place, offset, answers=outcomes)
 
     def _partitions(self) -> tuple[int, ...]:
         """Return how many partitions there are of what grows: they come one topic after another."""

@@ -32,7 +32,6 @@ from stream_al.service.dead import append_letter, dead_letter, quarantined
 from stream_al.service.follower import Follower
 from stream_al.service.groups import (
     check_reached,
-    check_unanswered,
     next_offset,
     read_to_end,
     resolver_group,
@@ -149,12 +148,9 @@ class Scorer:
         return self._member
 
     def _take_over(self, partition: int) -> None:
-        group = scorer_group(self._config)
-        done = self._log.committed(group, self._events, partition)
+        done = self._log.committed(scorer_group(self._config), self._events, partition)
         offset = done.offset if done else self._log.begin(self._events, partition)
         check_reached(self._events, partition, offset, self._log.end(self._events, partition))
-        place = (self._events, partition)
-        check_unanswered(self._log, group, place, offset, answers=self._predictions)
         packed = self._attempts.take_over(partition, offset, done.metadata if done else "")
         self.engine.open_partition(partition, packed)
         seen = self.engine.gates[partition].model_version

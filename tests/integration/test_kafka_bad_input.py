@@ -20,7 +20,6 @@ from tests.integration.conftest import Deployment, native
 from tests.kafka_fixture import Broker, Staged
 
 SAID_WITHIN_S = 15.0
-_MINE = {"event_id": "mine", "label": "ham", "annotator": "a", "features": {"text": "secret"}}
 TRANSACTIONS = (22, 24, 25, 26, 28)
 """What a broker must speak for them: InitProducerId, AddPartitionsToTxn, … TxnOffsetCommit."""
 
@@ -175,26 +174,6 @@ def events_below_their_beginning(bench: Bench) -> None:
     bench.staged.broker.admin.delete_records({place: 5})
 
 
-def events_set_back(bench: Bench) -> None:
-    bench.deployment.send(*(native(n) for n in range(40)))
-    bench.deployment.done("run", "--until-idle")
-    bench.commit("scorer", "events", 1)
-
-
-def events_forgotten(bench: Bench) -> None:
-    """Lose the group's positions, as brokers do when it was away for a week."""
-    bench.configure(predictions={"pack": "poll"})
-    bench.deployment.send(*(native(n) for n in range(40)))
-    bench.deployment.done("run", "--until-idle")
-    bench.staged.broker.admin.delete_groups([f"{bench.app}.scorer"])
-
-
-def labels_forgotten(bench: Bench) -> None:
-    bench.deployment.send(_MINE, topic="labels")
-    bench.deployment.done("run", "--until-idle")
-    bench.staged.broker.admin.delete_groups([f"{bench.app}.resolver"])
-
-
 CASES: tuple[tuple[Arrange, int, tuple[str, ...]], ...] = (
     (no_broker, 1, ("ambiguous: ", "127.0.0.1:1", "nothing listens on that port")),
     (wrong_port, 2, ("config: ", "log.security.protocol", "something else than Kafka")),
@@ -217,9 +196,6 @@ CASES: tuple[tuple[Arrange, int, tuple[str, ...]], ...] = (
     (queries_above_their_end, 2, ("gone: ", ".queries' partition 0 ends at 0", "up to 1000")),
     (journal_above_its_end, 2, ("gone: ", ".journal' partition 0 ends at 0", "up to 1000")),
     (events_below_their_beginning, 2, ("gone: ", ".events' partition 0 begins at offset 5")),
-    (events_set_back, 1, ("ambiguous: ", ".events' partition 0 is answered", " is 1: it was set")),
-    (events_forgotten, 1, ("ambiguous: ", ".events' partition", ".scorer' is 0: it was set")),
-    (labels_forgotten, 1, ("ambiguous: ", ".labels' partition", ".resolver' is 0: it was set")),
 )
 
 
@@ -249,7 +225,8 @@ def test_what_is_wrong_is_said_in_one_line(
 def test_redact_refuses_before_it_writes(deployment: Deployment, kafka: Broker) -> None:
     """No record can be blanked here; the line names what helps, and no topic has grown."""
     deploy(deployment, app=kafka.new_app(), bootstrap_servers=kafka.bootstrap_servers)
-    deployment.send(_MINE, topic="labels")
+    label = {"event_id": "mine", "label": "ham", "annotator": "a", "features": {"text": "secret"}}
+    deployment.send(label, topic="labels")
     deployment.done("run", "--until-idle")
     before = {name: deployment.ends(name) for name in TOPIC_NAMES}
 

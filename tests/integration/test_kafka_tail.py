@@ -8,17 +8,15 @@ import pytest
 
 from stream_al.config import Config
 from stream_al.port import Outgoing
-from stream_al_connectors.kafka import KafkaLog, tail
+from stream_al_connectors.kafka import KafkaLog
 from stream_al_connectors.kafka.fast_settings import FETCHED_KB_MAX
 from stream_al_connectors.kafka.tail import AHEAD_BYTES_MAX, AHEAD_RECORDS_MAX
-from tests.integration.conftest import until
 from tests.kafka_fixture import Broker
 
 PARTITIONS = 4
 RECORDS = 2 * AHEAD_RECORDS_MAX
 CHUNK = 5_000
 LARGE_BYTES = 256 << 10
-WAIT_S = 10.0
 
 
 @pytest.mark.parametrize("transport", ["kafka-python", "fast"])
@@ -70,27 +68,3 @@ def test_large_records_fetched_ahead_are_bounded_by_their_bytes(
 
     log.close()
     assert next_ == [count, count]
-
-
-@pytest.mark.parametrize("transport", ["kafka-python", "fast"])
-def test_a_partition_that_nobody_reads_on_is_let_go(
-    kafka: Broker, transport: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One look at the end of what this worker writes must not fetch all of it from then on."""
-    monkeypatch.setattr(tail, "FORGET_AFTER_S", 0.3)
-    app = kafka.new_app()
-    topic = f"{app}.predictions"
-    kafka.create({topic: 2})
-    log = KafkaLog(Config.model_validate({"app": app, "log": kafka.log_section(transport)}))
-    log.append(topic, [Outgoing(b"first", partition=0)])
-    assert [record.value for record in log.read(topic, 0, 0, limit=8)] == [b"first"]
-
-    def let_go() -> bool:
-        log.read(topic, 1, 0, limit=8, wait=False)
-        return list(log._tail._streams) == [(topic, 1)]
-
-    until(let_go, WAIT_S)
-    log.append(topic, [Outgoing(b"second", partition=0)])
-
-    assert [record.value for record in log.read(topic, 0, 1, limit=8)] == [b"second"]
-    log.close()

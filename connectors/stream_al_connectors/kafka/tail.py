@@ -28,8 +28,7 @@ AHEAD_BYTES_MAX = 8 << 20
 them are read."""
 
 READ_BYTES_MAX = 16 << 20
-FORGET_AFTER_S = 10.0
-"""Who took one look at a partition's end does not go on reading it."""
+FORGET_AFTER_S = 30.0
 
 
 class Tail:
@@ -83,6 +82,7 @@ class Tail:
             if offset > self._asking.end(place):  # a client would take it for records lost
                 return None
             if stream is None:
+                self._forget()
                 stream = self._streams[place] = _Stream(offset)
             stream.move_to(offset)
             self._fetch(place, stream)
@@ -100,8 +100,9 @@ class Tail:
         with guarded(self._deadline, "stopping"):
             self._reader.stop(place)
 
-    def _forget(self, now: float) -> None:
+    def _forget(self) -> None:
         """Let go of the partitions that nobody has read for a while."""
+        now = time.monotonic()
         for place, stream in list(self._streams.items()):
             if now - stream.used_s > FORGET_AFTER_S:
                 self._stop(place)
@@ -126,14 +127,12 @@ class Tail:
             if stream.filled > 1.0 and not stream.parked:
                 stream.parked = True
                 self._stop(place)
-        self._forget(now)
 
     def _wait(self, place: Place, stream: _Stream) -> None:
         """Wait for a record, or for the certainty that there is none."""
         with self._deadline.guard(f"reading {place[0]!r} to its end"):
             end = self._asking.end(place)
             while not stream.records and (self._reader.position(place) or 0) < end:
-                stream.used_s = time.monotonic()
                 self._look(WAIT_S)
 
 
