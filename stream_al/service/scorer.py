@@ -25,6 +25,7 @@ from stream_al.engine import EventReader
 from stream_al.errors import Gone, InvalidInput, Rewound
 from stream_al.messages import packed
 from stream_al.port import Log, Member, Position, Record, Transaction
+from stream_al.service.answered import true_position
 from stream_al.service.attempts import PAUSE_S, Attempts, Mark, write
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
@@ -148,7 +149,8 @@ class Scorer:
         return self._member
 
     def _take_over(self, partition: int) -> None:
-        done = self._log.committed(scorer_group(self._config), self._events, partition)
+        group, place = scorer_group(self._config), (self._events, partition)
+        done = true_position(self._log, group, place, answers=self._predictions, clock=self._clock)
         offset = done.offset if done else self._log.begin(self._events, partition)
         check_reached(self._events, partition, offset, self._log.end(self._events, partition))
         packed = self._attempts.take_over(partition, offset, done.metadata if done else "")

@@ -174,6 +174,20 @@ def events_below_their_beginning(bench: Bench) -> None:
     bench.staged.broker.admin.delete_records({place: 5})
 
 
+def events_set_back(bench: Bench) -> None:
+    bench.deployment.send(*(native(n) for n in range(40)))
+    bench.deployment.done("run", "--until-idle")
+    bench.commit("scorer", "events", 1)
+
+
+def events_forgotten(bench: Bench) -> None:
+    """Lose the group's positions, as brokers do when it was away for a week."""
+    bench.configure(predictions={"pack": "poll"})
+    bench.deployment.send(*(native(n) for n in range(40)))
+    bench.deployment.done("run", "--until-idle")
+    bench.staged.broker.admin.delete_groups([f"{bench.app}.scorer"])
+
+
 CASES: tuple[tuple[Arrange, int, tuple[str, ...]], ...] = (
     (no_broker, 1, ("ambiguous: ", "127.0.0.1:1", "nothing listens on that port")),
     (wrong_port, 2, ("config: ", "log.security.protocol", "something else than Kafka")),
@@ -196,6 +210,8 @@ CASES: tuple[tuple[Arrange, int, tuple[str, ...]], ...] = (
     (queries_above_their_end, 2, ("gone: ", ".queries' partition 0 ends at 0", "up to 1000")),
     (journal_above_its_end, 2, ("gone: ", ".journal' partition 0 ends at 0", "up to 1000")),
     (events_below_their_beginning, 2, ("gone: ", ".events' partition 0 begins at offset 5")),
+    (events_set_back, 2, ("gone: ", ".events' partition 0 is answered", " is 1: it was set")),
+    (events_forgotten, 2, ("gone: ", ".events' partition", ".scorer' is 0: it was set")),
 )
 
 

@@ -37,7 +37,10 @@ def _topic(operation: ACLOperation, *names: str) -> list[Right]:
 
 
 MINIMAL: list[Right] = [
-    *_topic(ACLOperation.READ, "events", "labels", "queries", "journal", "controls", "statistics"),
+    *_topic(
+        ACLOperation.READ,
+        *("events", "predictions", "labels", "queries", "journal", "controls", "statistics"),
+    ),
     *_topic(
         ACLOperation.WRITE,
         *("predictions", "queries", "outcomes", "journal", "statistics", "dead-letters"),

@@ -27,7 +27,7 @@ METADATA_BYTES = 4_096
 LOOK_S = 60.0
 RIGHTS = {
     "events": ("READ",),
-    "predictions": ("WRITE",),
+    "predictions": ("READ", "WRITE"),
     "queries": ("READ", "WRITE"),
     "labels": ("READ",),
     "outcomes": ("WRITE",),
