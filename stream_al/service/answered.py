@@ -14,7 +14,7 @@ from stream_al.messages import unpacked
 from stream_al.port import Log, Position, Record
 from stream_al.service.clock import Clock
 
-LOADED_S = 8.0
+LOADED_S = 4.0
 """So long a coordinator may load its positions."""
 
 ASK_EVERY_S = 0.2
@@ -38,7 +38,7 @@ def true_position(
     Raises
     ------
     Gone
-        Naming both, when it stays below for 8 s.
+        Naming both, when it stays below for 4 s.
     """
     topic, partition = place
     until_s = clock.monotonic_s() + LOADED_S
