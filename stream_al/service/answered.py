@@ -62,10 +62,10 @@ def _answered_to(log: Log, answers: str, partition: int) -> int | None:
     if partition >= log.partition_count(answers):
         return None
     last = last_record(log, answers, partition)
+    if last is None:
+        return None
     try:
-        return (
-            None if last is None else int(json.loads(unpacked(last.value)[-1])["source"]["offset"])
-        )
+        return int(json.loads(unpacked(last.value)[-1])["source"]["offset"])
     except (ValueError, LookupError, TypeError):
         return None
 

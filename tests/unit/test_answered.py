@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -11,22 +12,12 @@ from stream_al.errors import Gone
 from stream_al.port import Outgoing, Position
 from stream_al.service.answered import LOADED_S, last_record, true_position
 from stream_al_connectors.memory import MemoryLog
+from tests.simulation.clocks import VirtualClock, WorkerClock
 
 
-class Clock:
-    """Time goes on only where somebody waits."""
-
-    def __init__(self) -> None:
-        self.s = 0.0
-
-    def now_ms(self) -> int:
-        return round(self.s * 1_000)
-
-    def monotonic_s(self) -> float:
-        return self.s
-
-    def sleep(self, seconds: float) -> None:
-        self.s += seconds
+def _clock() -> WorkerClock:
+    """Return a clock that goes on only where somebody waits."""
+    return WorkerClock(VirtualClock(), look_s=0.0)
 
 
 @pytest.fixture
@@ -56,11 +47,11 @@ def test_a_position_above_all_predictions_is_true(
     if true == Position(4):
         _predict(log, 0, 1, 2, 3)
     _told(log, monkeypatch, true)
-    clock = Clock()
+    clock = _clock()
 
     found = true_position(log, "g", ("events", 0), answers="predictions", clock=clock)
 
-    assert (found, clock.s) == (true, 0.0)
+    assert (found, clock.monotonic_s()) == (true, 0.0)
 
 
 def test_a_position_told_before_it_was_loaded_is_asked_for_again(
@@ -69,7 +60,7 @@ def test_a_position_told_before_it_was_loaded_is_asked_for_again(
     _predict(log, 2, 3)
     _told(log, monkeypatch, None, Position(2), Position(3), Position(4))
 
-    found = true_position(log, "g", ("events", 0), answers="predictions", clock=Clock())
+    found = true_position(log, "g", ("events", 0), answers="predictions", clock=_clock())
 
     assert found == Position(4)
 
@@ -80,12 +71,12 @@ def test_a_position_that_stays_below_is_refused_with_both_offsets(
 ) -> None:
     _predict(log, 2, 3)
     _told(log, monkeypatch, told)
-    clock = Clock()
+    clock = _clock()
 
     with pytest.raises(Gone, match=r"answered up to offset 3 .* is [03]: .* set it to 4"):
         true_position(log, "g", ("events", 0), answers="predictions", clock=clock)
 
-    assert LOADED_S < clock.s < LOADED_S + 1
+    assert LOADED_S < clock.monotonic_s() < LOADED_S + 1
 
 
 @pytest.mark.parametrize("value", [b"", b"x", b"{}", b"[]", b'{"source": 1}', b"[1]"])
@@ -95,7 +86,7 @@ def test_a_record_of_somebody_else_says_nothing(
     log.append("predictions", [Outgoing(value, partition=0)])
     _told(log, monkeypatch, None)
 
-    assert true_position(log, "g", ("events", 0), answers="predictions", clock=Clock()) is None
+    assert true_position(log, "g", ("events", 0), answers="predictions", clock=_clock()) is None
 
 
 @pytest.mark.parametrize("empty", [0, 1, 7, 8, 9, 500])
@@ -113,14 +104,8 @@ def test_retention_while_looking_is_met_by_another_look(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _predict(log, 1)
-    read, gone = log.read, iter([True])
-
-    def reading(*args: object, **how: object) -> object:
-        if next(gone, False):
-            raise Gone("dropped")
-        return read(*args, **how)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(log, "read", reading)
+    told = [Gone("dropped"), log.read("predictions", 0, 0, limit=1)]
+    monkeypatch.setattr(log, "read", Mock(side_effect=told))
 
     found = last_record(log, "predictions", 0)
 
