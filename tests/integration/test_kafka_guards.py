@@ -201,7 +201,7 @@ def test_a_record_that_could_not_be_sent_is_not_passed_over(
     member = group.owner()
     group.log.partition_count(group.other)
     group.admin.delete_topics([group.other])
-    until(lambda: group.other not in group.admin.list_topics())  # else the client would still find it
+    until(lambda: group.other not in group.admin.list_topics())  # else the client finds it
 
     with pytest.raises(Ambiguous, match="restart this worker"):
         commit(group, member, (0, Position(1)))
