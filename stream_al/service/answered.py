@@ -24,8 +24,10 @@ LOOK_BACK = 8
 
 def true_position(
     log: Log, group: str, place: tuple[str, int], *, answers: str, clock: Clock
-) -> Position | None:
-    """Return what `group` committed for `place`, once it is not below what is answered.
+) -> Position:
+    """Return where `group` goes on in `place`, once that is not below what is answered.
+
+    What it committed; the beginning, where it committed nothing.
 
     Parameters
     ----------
@@ -43,16 +45,16 @@ def true_position(
     topic, partition = place
     until_s = clock.monotonic_s() + LOADED_S
     while True:
-        done = log.committed(group, topic, partition)
-        offset = done.offset if done else log.begin(topic, partition)
+        found = log.committed(group, topic, partition) or Position(log.begin(topic, partition))
         answered = _answered_to(log, answers, partition)
-        if answered is None or answered < offset:
-            return done
+        if answered is None or answered < found.offset:
+            return found
         if clock.monotonic_s() > until_s:
             raise Gone(
                 f"{topic!r} partition {partition} is answered up to offset {answered} in "
-                f"{answers!r}, but the position of group {group!r} is {offset}: it was set back or "
-                f"dropped; set it to {answered + 1}, or begin with another `app` and other topics"
+                f"{answers!r}, but the position of group {group!r} is {found.offset}: it was set "
+                f"back or dropped; set it to {answered + 1}, or begin with another `app` and other "
+                "topics"
             )
         clock.sleep(ASK_EVERY_S)
 

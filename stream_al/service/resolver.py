@@ -37,6 +37,7 @@ from stream_al.messages import (
     read_journal_record,
 )
 from stream_al.port import Log, Position, Record, Transaction
+from stream_al.service.answered import true_position
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
 from stream_al.service.dead import append_letter, dead_letter
@@ -110,6 +111,7 @@ class ResolverLoop:
         self._journal = config.topic("journal")
         self._queries = config.topic("queries")
         self._labels = config.topic("labels")
+        self._outcomes = config.topic("outcomes")
         self._controls = config.topic("controls")
         self._statistics = config.topic("statistics")
         self._inputs = (
@@ -183,7 +185,7 @@ class ResolverLoop:
         self._known_partitions = self._partitions()
         resolver = fold_journal(self._log, self._config)
         self._positions = {
-            (topic, partition): self._committed_offset(topic, partition)
+            (topic, partition): self._done_to(topic, partition)
             for topic, _ in self._inputs
             for partition in range(self._log.partition_count(topic))
         }
@@ -209,6 +211,15 @@ class ResolverLoop:
 
     def _committed_offset(self, topic: str, partition: int) -> int:
         return next_offset(self._log, self._group, topic, partition)
+
+    def _done_to(self, topic: str, partition: int) -> int:
+        """Return where to go on in an input; a control or statistics heard twice does no harm."""
+        if topic != self._labels:
+            return self._committed_offset(topic, partition)
+        place = topic, partition
+        return true_position(
+            self._log, self._group, place, answers=self._outcomes, clock=self._clock
+        ).offset
 
     # ------------------------------------------------------------------ deciding
 
@@ -360,10 +371,9 @@ class ResolverLoop:
     ) -> None:
         for entry in step.journal:
             transaction.append(self._journal, 0, entry.to_wire())
-        outcomes = self._config.topic("outcomes")
         for outcome in step.outcomes:
             key = outcome.event_id.encode("utf-8")
-            transaction.append(outcomes, outcome.source.partition, outcome.to_wire(), key)
+            transaction.append(self._outcomes, outcome.source.partition, outcome.to_wire(), key)
         dead_letters = self._config.topic("dead_letters")
         for letter in step.letters:
             append_letter(transaction, dead_letters, letter)

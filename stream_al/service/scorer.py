@@ -151,9 +151,9 @@ class Scorer:
     def _take_over(self, partition: int) -> None:
         group, place = scorer_group(self._config), (self._events, partition)
         done = true_position(self._log, group, place, answers=self._predictions, clock=self._clock)
-        offset = done.offset if done else self._log.begin(self._events, partition)
+        offset = done.offset
         check_reached(self._events, partition, offset, self._log.end(self._events, partition))
-        packed = self._attempts.take_over(partition, offset, done.metadata if done else "")
+        packed = self._attempts.take_over(partition, offset, done.metadata)
         self.engine.open_partition(partition, packed)
         seen = self.engine.gates[partition].model_version
         if not self._follower.follow_to(seen):

@@ -76,10 +76,13 @@ class Found:
         Fault → seconds without predictions after each, of the worst partition.
     resident_mib
         The most that a worker held.
+    told_early
+        How often brokers told a position older than one that they had told before.
     """
 
     gaps_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     resident_mib: float = 0.0
+    told_early: int = 0
 
 
 def kinds(nodes: int) -> tuple[Fault, ...]:
@@ -165,7 +168,7 @@ def let_happen(stage: Stage, faults: Sequence[Fault], seconds: float | None) -> 
         assert reader.breach is None, reader.breach
     stage.workers.end()
     reader.end()
-    found.resident_mib = stage.workers.resident_mib
+    found.resident_mib, found.told_early = stage.workers.resident_mib, reader.told_early
     print(f"workers ended: {dict(stage.workers.ends)}", file=sys.stderr)
     return found
 
@@ -309,7 +312,9 @@ def _report(runs: dict[int, Found]) -> None:
             print(f"{name:28} {count:7} {len(gaps):5} {median(gaps):14.1f} s {max(gaps):7.1f} s")
     faults = sum(len(gaps) for found in runs.values() for gaps in found.gaps_s.values())
     most = max((found.resident_mib for found in runs.values()), default=0.0)
+    early = sum(found.told_early for found in runs.values())
     print(f"faults: {faults}; most memory of a worker: {most:.0f} of {RESIDENT_MIB_MAX} MiB")
+    print(f"positions that brokers told before they had loaded them: {early}")
 
 
 if __name__ == "__main__":

@@ -180,6 +180,13 @@ def events_set_back(bench: Bench) -> None:
     bench.commit("scorer", "events", 1)
 
 
+def labels_set_back(bench: Bench) -> None:
+    labels = ({"event_id": f"e-{n}", "label": "spam"} for n in range(40))
+    bench.deployment.send(*labels, topic="labels")
+    bench.deployment.done("run", "--until-idle")
+    bench.commit("resolver", "labels", 0)
+
+
 def events_forgotten(bench: Bench) -> None:
     """Lose the group's positions, as brokers do when it was away for a week."""
     bench.configure(predictions={"pack": "poll"})
@@ -211,6 +218,7 @@ CASES: tuple[tuple[Arrange, int, tuple[str, ...]], ...] = (
     (journal_above_its_end, 2, ("gone: ", ".journal' partition 0 ends at 0", "up to 1000")),
     (events_below_their_beginning, 2, ("gone: ", ".events' partition 0 begins at offset 5")),
     (events_set_back, 2, ("gone: ", ".events' partition 0 is answered", " is 1: it was set")),
+    (labels_set_back, 2, ("gone: ", ".labels' partition 0 is answered", ".resolver' is 0: it was")),
     (events_forgotten, 2, ("gone: ", ".events' partition", ".scorer' is 0: it was set")),
 )
 

@@ -39,7 +39,8 @@ def _topic(operation: ACLOperation, *names: str) -> list[Right]:
 MINIMAL: list[Right] = [
     *_topic(
         ACLOperation.READ,
-        *("events", "predictions", "labels", "queries", "journal", "controls", "statistics"),
+        *("events", "predictions", "queries", "labels", "outcomes", "journal", "controls"),
+        "statistics",
     ),
     *_topic(
         ACLOperation.WRITE,

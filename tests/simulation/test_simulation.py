@@ -32,7 +32,7 @@ FOUND_BY = {
     "budget_by_wall_clock": 3,
     "no_fencing": 35,
     "query_position_past_the_oldest_pending": 0,
-    "version_back_on_takeover": 68,
+    "version_back_on_takeover": 89,
     "expiry_without_a_record": 0,
     "rewound_and_gone_on": 11,
 }

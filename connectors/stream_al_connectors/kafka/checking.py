@@ -30,7 +30,7 @@ RIGHTS = {
     "predictions": ("READ", "WRITE"),
     "queries": ("READ", "WRITE"),
     "labels": ("READ",),
-    "outcomes": ("WRITE",),
+    "outcomes": ("READ", "WRITE"),
     "journal": ("READ", "WRITE"),
     "controls": ("READ",),
     "statistics": ("READ", "WRITE"),
