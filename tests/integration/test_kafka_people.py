@@ -9,19 +9,12 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    ResourcePattern,
-    ResourceType,
-)
+from kafka.admin import ACL, ResourceType
 
 from stream_al.config import TOPIC_NAMES
 from stream_al_connectors.kafka.broker import Cluster
-from stream_al_connectors.kafka.broker_settings import MECHANISM
 from tests.integration.conftest import ROOT, Deployment, Forks, native
+from tests.integration.rights import allowed, login
 from tests.integration.test_annotate import Terminal
 from tests.kafka_fixture import PASSWORD, USER
 
@@ -78,19 +71,13 @@ def _rights(app: str, topics: str, prefixed: str) -> list[ACL]:
         operations, names = re.fullmatch(r"([A-Z_]+(?:, [A-Z_]+)*) (.+)", said).groups()
         for name in TOPICS if names == "all" else names.split(", "):
             found += [
-                _acl(operation, ResourceType.TOPIC, f"{app}.{name}", ACLResourcePatternType.LITERAL)
+                allowed(operation, ResourceType.TOPIC, f"{app}.{name}")
                 for operation in operations.split(", ")
             ]
     for said in () if prefixed == "–" else prefixed.split("; "):
         operation, kind = said.split(" ", 1)
-        pattern = ACLResourcePatternType.PREFIXED
-        found.append(_acl(operation, PREFIXED[kind], f"{app}.", pattern))
+        found.append(allowed(operation, PREFIXED[kind], f"{app}."))
     return found
-
-
-def _acl(operation: str, kind: ResourceType, name: str, pattern: ACLResourcePatternType) -> ACL:
-    place = ResourcePattern(kind, name, pattern)
-    return ACL(f"User:{USER}", "*", ACLOperation[operation], ACLPermissionType.ALLOW, place)
 
 
 def _configure(
@@ -102,16 +89,7 @@ def _configure(
     name: str = "stream-al.yaml",
     **more: Any,
 ) -> None:
-    log = {
-        "connector": "kafka",
-        "bootstrap_servers": cluster.bootstrap_servers,
-        "security": {
-            "protocol": "SASL_PLAINTEXT",
-            "mechanism": MECHANISM,
-            "username": user,
-            "password_file": user,
-        },
-    }
+    log = login(cluster, user, password_file=user)
     gate = {"secret_file": "gate.secret", "budget": {"share": 0.9}}
     deployment.configure(name, **({"app": app, "log": log, "gate": gate} | more))
 

@@ -12,70 +12,35 @@ from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    ResourcePattern,
-    ResourceType,
-)
+from kafka.admin import ACL, ResourceType
 
 from stream_al_connectors.kafka.broker import Cluster
-from stream_al_connectors.kafka.broker_settings import MECHANISM
 from tests.integration.conftest import Deployment, native
+from tests.integration.rights import allowed, login
 from tests.kafka_fixture import PASSWORD, USER, Broker
 
 SAID_WITHIN_S = 15.0
 APP = "guarded"
-Right = tuple[ACLOperation, ResourceType, str, ACLResourcePatternType]
-_LITERAL, _PREFIXED = ACLResourcePatternType.LITERAL, ACLResourcePatternType.PREFIXED
 
 
-def _topic(operation: ACLOperation, *names: str) -> list[Right]:
-    return [(operation, ResourceType.TOPIC, f"{APP}.{name}", _LITERAL) for name in names]
+def _topic(operation: str, *names: str) -> list[ACL]:
+    return [allowed(operation, ResourceType.TOPIC, f"{APP}.{name}") for name in names]
 
 
-MINIMAL: list[Right] = [
+MINIMAL: list[ACL] = [
     *_topic(
-        ACLOperation.READ,
+        "READ",
         *("events", "predictions", "queries", "labels", "outcomes", "journal", "controls"),
         "statistics",
     ),
     *_topic(
-        ACLOperation.WRITE,
+        "WRITE",
         *("predictions", "queries", "outcomes", "journal", "statistics", "dead-letters"),
     ),
-    (ACLOperation.READ, ResourceType.GROUP, f"{APP}.", _PREFIXED),
-    (ACLOperation.WRITE, ResourceType.TRANSACTIONAL_ID, f"{APP}.", _PREFIXED),
+    allowed("READ", ResourceType.GROUP, f"{APP}."),
+    allowed("WRITE", ResourceType.TRANSACTIONAL_ID, f"{APP}."),
 ]
 """What docs/OPERATIONS.md lists for a worker."""
-
-
-def _acls(rights: list[Right]) -> list[ACL]:
-    return [
-        ACL(
-            f"User:{USER}",
-            "*",
-            operation,
-            ACLPermissionType.ALLOW,
-            ResourcePattern(kind, name, pattern),
-        )
-        for operation, kind, name, pattern in rights
-    ]
-
-
-def _scram(cluster: Cluster, user: str, password: str) -> dict[str, Any]:
-    return {
-        "connector": "kafka",
-        "bootstrap_servers": cluster.bootstrap_servers,
-        "security": {
-            "protocol": "SASL_PLAINTEXT",
-            "mechanism": MECHANISM,
-            "username": user,
-            "password_file": password,
-        },
-    }
 
 
 def _configure(deployment: Deployment, log: dict[str, Any], app: str = APP) -> None:
@@ -128,7 +93,7 @@ def test_a_wrong_password_is_told_from_no_broker(
 ) -> None:
     """Exit 2 and the field; the password is nowhere."""
     (deployment.folder / "password").write_text("not the right one\n")
-    _configure(deployment, _scram(guarded_cluster, USER, "password"))
+    _configure(deployment, login(guarded_cluster, USER, "password"))
 
     code, line = _said_at_once(deployment, "run")
 
@@ -224,25 +189,25 @@ def test_minimal_rights_are_enough_and_each_missing_one_is_named(
     folder = deployment.folder
     (folder / "admin").write_text(guarded_cluster.users["admin"])
     (folder / "password").write_text(PASSWORD + "\n")
-    admin_log = _scram(guarded_cluster, "admin", str(folder / "admin"))
+    admin_log = login(guarded_cluster, "admin", str(folder / "admin"))
     _configure(deployment, admin_log)
     deployment.done("topics", "create")
     admin = KafkaAdminClient(**guarded_cluster.client_settings())
-    granted = admin.create_acls(_acls(MINIMAL))
+    granted = admin.create_acls(MINIMAL)
     assert not granted["failed"], granted
     for transport in ("kafka-python", "fast"):
         _configure(deployment, admin_log)
         deployment.send(*(native(n) for n in range(20)))
-        _configure(deployment, _scram(guarded_cluster, USER, "password") | {"transport": transport})
+        _configure(deployment, login(guarded_cluster, USER, "password") | {"transport": transport})
         deployment.done("check")
         deployment.done("run", "--until-idle")
 
-    for operation, kind, name, pattern in MINIMAL:
-        (acl,) = _acls([(operation, kind, name, pattern)])
+    for acl in MINIMAL:
+        operation, name = acl.operation.name, acl.resource_pattern.resource_name
         admin.delete_acls([acl])
         ended = deployment.cli("check")
         assert ended.code == 2, (acl, ended)
-        lines = [line for line in ended.err.splitlines() if operation.name in line and name in line]
+        lines = [line for line in ended.err.splitlines() if operation in line and name in line]
         assert lines, (acl, ended.err)
         assert PASSWORD not in ended.out + ended.err
         admin.create_acls([acl])
@@ -255,7 +220,7 @@ def test_minimal_rights_are_enough_and_each_missing_one_is_named(
 
 def test_a_secret_by_environment_wins(deployment: Deployment, guarded_cluster: Cluster) -> None:
     """The variable is no setting, and is taken in place of the file."""
-    _configure(deployment, _scram(guarded_cluster, "admin", str(Path("nowhere"))), app="env")
+    _configure(deployment, login(guarded_cluster, "admin", str(Path("nowhere"))), app="env")
 
     ended = deployment.cli(
         "topics",
