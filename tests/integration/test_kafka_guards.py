@@ -192,21 +192,32 @@ def test_metadata_that_is_too_long_is_refused_before_it_is_fatal(group: Group) -
     assert group.committed(0) == Position(2, text)
 
 
+@pytest.mark.parametrize("known", [False, True])
 def test_a_record_that_could_not_be_sent_is_not_passed_over(
-    group: Group, monkeypatch: pytest.MonkeyPatch
+    group: Group, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     """The client gives up on it, and would then commit the rest of the transaction."""
     quick = {"max_block_ms": 500}
     monkeypatch.setattr(settings, "KafkaProducer", lambda **all_: KafkaProducer(**(all_ | quick)))
     member = group.owner()
+    writer: Any = member._writer
+    if known:
+        send(group, member, b"while the topic is there")
     group.log.partition_count(group.other)
     group.admin.delete_topics([group.other])
-    until(lambda: group.other not in group.admin.list_topics())  # else the client finds it
+    until(lambda: group.other not in group.admin.list_topics())
+    until(lambda: _forgotten(writer._producer._metadata, group.other))
 
     with pytest.raises(Ambiguous, match="restart this worker"):
         commit(group, member, (0, Position(1)))
 
     assert group.committed(0) is None
+
+
+def _forgotten(metadata: Any, topic: str) -> bool:
+    """Whether a client has heard that there is no such topic."""
+    metadata.request_update()
+    return metadata.partitions_for_topic(topic) is None
 
 
 def test_a_poll_gives_what_is_there_now(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ from kafka import TopicPartition
 
 from stream_al.errors import Ambiguous, Fenced, Stalled
 from stream_al.port import Position
+from stream_al_connectors.kafka import member as membership
 from stream_al_connectors.kafka import watch
 from tests.chaos.deploying import deploy
 from tests.integration.conftest import Deployment, native
-from tests.integration.group_on_kafka import Group, commit, ended_by_deadline, until
+from tests.integration.group_on_kafka import Group, commit, ended_by_deadline, polling, until
 from tests.kafka_fixture import Broker, Staged
 
 
@@ -43,15 +44,25 @@ def test_partitions_that_nobody_watches_for_are_found(
     assert sorted(again.owned) == [0, 1, 2, 3]
 
 
-def test_members_that_poll_seldom_get_through_a_deal(group: Group) -> None:
-    """The client takes the answer to its join only inside a poll, so a poll stays for it."""
-    members = [group.join("0"), group.join("1")]
-    group.own(*members)
+def test_a_poll_stays_until_the_group_has_dealt_out(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client takes the answer to its join only inside a poll: between two it asks anew."""
+    monkeypatch.setattr(membership, "JOIN_WAIT_S", 30.0)  # no machine is so slow
+    member = group.owner("0")
+    newcomer = group.consumer("1")
+    without = 0
 
-    group.admin.create_partitions({group.events: 4})
+    def shared() -> bool:
+        nonlocal without
+        member.poll(limit=1, timeout_s=0.001)
+        without += member._membership is None
+        return len(member.owned) == 1
 
-    group.own(*members, count=4)
-    assert [len(member.owned) for member in members] == [2, 2]
+    with polling(newcomer):
+        until(shared)
+
+    assert without == 0
 
 
 def test_a_read_that_stands_still_ends_the_process(
