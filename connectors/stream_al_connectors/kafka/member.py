@@ -43,6 +43,9 @@ between two polls is thrown away and asked for again, which makes everybody else
 and where new metadata made the leader deal out, it is not even asked for again.
 """
 
+JOIN_LOOK_S = 0.1
+"""So long is each look for it: without records a poll of the client waits on when it has joined."""
+
 _LOGGER = logging.getLogger("kafka.member")
 _NEVER_SEEN = b"{}"
 """A record of a transaction that is aborted in any case."""
@@ -152,7 +155,7 @@ class KafkaMember:
                 until = time.monotonic() + JOIN_WAIT_S
                 while (membership := reader.membership()) is None and time.monotonic() < until:
                     self._rewound |= bool(fetched)  # those are not handled: read them again
-                    fetched = reader.poll(max(0.001, until - time.monotonic()), limit)
+                    fetched = reader.poll(JOIN_LOOK_S, limit)
             except OutOfRange as error:
                 raise self._asking.gone(error) from error
         self._membership = membership
