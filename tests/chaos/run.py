@@ -57,6 +57,9 @@ ROLES: dict[str, tuple[Role, ...]] = {
 FAULT_S = 12.0
 """About what a fault takes, with the rest after it."""
 REST_S = (0.5, 3.0)
+SEEN_S = 1.5
+"""By then the reader has seen what was predicted before a fault: that is no recovery."""
+
 RECOVERED_S = 240.0
 AUDITED_S = 600.0
 SECTIONS: dict[str, Any] = {
@@ -175,7 +178,7 @@ def let_happen(stage: Stage, faults: Sequence[Fault], seconds: float | None) -> 
 
 def _recover(stage: Stage, reader: LiveReader) -> None:
     """Wait until every partition has a new prediction, and what is there now has been read."""
-    since_s = time.monotonic()
+    since_s = time.monotonic() + SEEN_S
     ends: dict[tuple[str, int], int] = {}
     left: object = "predictions"
     while left and reader.breach is None:
