@@ -13,6 +13,7 @@ from stream_al.errors import Gone
 from stream_al.messages import unpacked
 from stream_al.port import Log, Position, Record
 from stream_al.service.clock import Clock
+from stream_al.service.groups import next_position
 
 LOADED_S = 4.0
 """So long a coordinator may load its positions."""
@@ -26,8 +27,6 @@ def true_position(
     log: Log, group: str, place: tuple[str, int], *, answers: str, clock: Clock
 ) -> Position:
     """Return where `group` goes on in `place`, once that is not below what is answered.
-
-    What it committed; the beginning, where it committed nothing.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def true_position(
     topic, partition = place
     until_s = clock.monotonic_s() + LOADED_S
     while True:
-        found = log.committed(group, topic, partition) or Position(log.begin(topic, partition))
+        found = next_position(log, group, topic, partition)
         answered = _answered_to(log, answers, partition)
         if answered is None or answered < found.offset:
             return found

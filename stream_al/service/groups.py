@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, Gone
 from stream_al.messages import ModelEntry
-from stream_al.port import Log
+from stream_al.port import Log, Position
 
 
 def scorer_group(config: Config) -> str:
@@ -18,10 +18,14 @@ def resolver_group(config: Config) -> str:
     return f"{config.app}.resolver"
 
 
-def next_offset(log: Log, group: str, topic: str, partition: int) -> int:
+def next_position(log: Log, group: str, topic: str, partition: int) -> Position:
     """Return where `group` goes on in a partition: its committed position, else the beginning."""
-    done = log.committed(group, topic, partition)
-    return done.offset if done else log.begin(topic, partition)
+    return log.committed(group, topic, partition) or Position(log.begin(topic, partition))
+
+
+def next_offset(log: Log, group: str, topic: str, partition: int) -> int:
+    """Return the offset of `next_position`."""
+    return next_position(log, group, topic, partition).offset
 
 
 def check_reached(topic: str, partition: int, offset: int, end: int) -> None:

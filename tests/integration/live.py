@@ -11,14 +11,12 @@ from stream_al.config import Config
 from stream_al.errors import StreamAlError
 from stream_al.messages import unpacked
 from stream_al.port import Log
+from stream_al.service.answered import LOADED_S
 from stream_al.service.groups import next_offset, scorer_group
 from stream_al_connectors import open_log
 from tests.integration.conftest import DEADLINE_MS
 
 LOOK_S = 0.2
-LOADED_S = 4.0
-"""So long may brokers that came back tell older positions: docs/GUARANTEES.md, "Not promised"."""
-
 BLIND_S = 60.0
 TOGETHER_S = 3.0
 """A transaction's markers reach its partitions one after the other: within this long."""

@@ -65,6 +65,17 @@ def test_a_poll_stays_until_the_group_has_dealt_out(
     assert without == 0
 
 
+def test_members_share_partitions_that_are_added(group: Group) -> None:
+    """Their client hears of them, and each gets its part."""
+    members = [group.join("0"), group.join("1")]
+    group.own(*members)
+
+    group.admin.create_partitions({group.events: 4})
+
+    group.own(*members, count=4)
+    assert [len(member.owned) for member in members] == [2, 2]
+
+
 def test_a_read_that_stands_still_ends_the_process(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:

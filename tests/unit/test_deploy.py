@@ -125,7 +125,7 @@ def test_ends_in_doubt_are_told_of_by_their_kinds() -> None:
         one for one in WorkerCollector(Counters()).collect() if one.name == "stream_al_exits"
     ]
 
-    assert set(kinds.split("|")) == set(KINDS) - {"stopped", "killed", "config", "diverged"}
+    assert set(kinds.split("|")) == {"fenced", "deadline", "stalled", "ambiguous", "gone"}
     assert {one.labels["kind"]: one.value for one in family.samples} == dict.fromkeys(KINDS, 0)
     assert "sum(increase(stream_al_exits_total[1h])) by (kind)" in set(_expressions())
 
