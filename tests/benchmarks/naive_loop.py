@@ -14,6 +14,8 @@ sys.modules["crc32c"] = None  # type: ignore[assignment] # not among what kafka-
 from kafka import KafkaConsumer, KafkaProducer  # noqa: E402
 from river import active, compose, linear_model, preprocessing  # noqa: E402
 
+from tests.benchmarks.row import JOIN_MS  # noqa: E402
+
 TAUGHT = 50
 
 
@@ -30,7 +32,8 @@ def main(bootstrap: str, app: str, events: int) -> None:
     producer = KafkaProducer(bootstrap_servers=bootstrap)
     seen = 0
     while seen < events:
-        for records in consumer.poll(timeout_ms=100, max_records=500).values():
+        wait_ms = 100 if seen else JOIN_MS
+        for records in consumer.poll(timeout_ms=wait_ms, max_records=500).values():
             for record in records:
                 event = json.loads(record.value)
                 if seen < TAUGHT:

@@ -22,7 +22,7 @@ from stream_al.service.scorer import BATCH_RECORDS_MAX
 from stream_al.service.settings import load_config
 from stream_al_connectors.kafka.settings import Clients
 from tests.benchmarks.kafka_app import SEEDS
-from tests.benchmarks.row import numbers
+from tests.benchmarks.row import JOIN_MS, numbers
 
 POLL_MS = 50
 
@@ -48,7 +48,8 @@ class Parts:
         """Predict so many events."""
         seen = 0
         while seen < events:
-            fetched = self._consumer.poll(POLL_MS, max_records=BATCH_RECORDS_MAX)
+            wait_ms = POLL_MS if seen else JOIN_MS
+            fetched = self._consumer.poll(wait_ms, max_records=BATCH_RECORDS_MAX)
             membership = self._consumer.group_metadata()
             if not fetched:
                 continue
