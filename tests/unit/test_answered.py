@@ -79,6 +79,48 @@ def test_a_position_that_stays_below_is_refused_with_both_offsets(
     assert LOADED_S < clock.monotonic_s() < LOADED_S + 1
 
 
+def test_a_process_that_was_stopped_at_its_question_asks_again(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another owner answered meanwhile: that is no position that was set back."""
+    _predict(log, 0, 1)
+    world = VirtualClock()
+    told = [Position(2), Position(4)]
+
+    def committed(*_: object) -> Position:
+        if len(told) == 2:
+            _predict(log, 2, 3)
+            world.advance(60_000)
+        return told.pop(0)
+
+    monkeypatch.setattr(log, "committed", committed)
+    clock = WorkerClock(world, look_s=0.0)
+
+    found = true_position(log, "g", ("events", 0), answers="predictions", clock=clock)
+
+    assert found == Position(4)
+
+
+def test_another_owner_that_goes_on_and_on_does_not_keep_a_stopped_one_for_ever(
+    log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = 0
+
+    def committed(*_: object) -> Position:
+        nonlocal done
+        _predict(log, done)  # behind the position that is told
+        done += 1
+        return Position(done - 1)
+
+    monkeypatch.setattr(log, "committed", committed)
+    clock = _clock()
+
+    found = true_position(log, "g", ("events", 0), answers="predictions", clock=clock)
+
+    assert found == Position(done - 1)
+    assert LOADED_S < clock.monotonic_s() < LOADED_S + 1
+
+
 @pytest.mark.parametrize("value", [b"", b"x", b"{}", b"[]", b'{"source": 1}', b"[1]"])
 def test_a_record_of_somebody_else_says_nothing(
     log: MemoryLog, monkeypatch: pytest.MonkeyPatch, value: bytes
