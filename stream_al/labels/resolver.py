@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stream_al.config import Config
-from stream_al.errors import Ambiguous
+from stream_al.errors import Fenced
 from stream_al.labels.closed import UNLOCATED
 from stream_al.labels.entries import closed_entry, outcome_of
 from stream_al.labels.gold import GoldQuestion
@@ -213,11 +213,14 @@ class Resolver:
 
         Raises
         ------
-        Ambiguous
+        Fenced
             When it is not the next of our own: the journal has another writer.
         """
         if not self._unconfirmed or self._unconfirmed[0] != record.chain:
-            raise Ambiguous(f"journal position {position}: a {record.kind} record is not ours")
+            raise Fenced(
+                f"journal position {position}: a {record.kind} record is not ours; another "
+                "resolver took the journal over"
+            )
         self._unconfirmed.popleft()
         self._state.locate(record, position)
         self.position = position + 1

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from stream_al.config import Config
-from stream_al.errors import Ambiguous
+from stream_al.errors import Fenced
 from stream_al.labels import Settled, Tied, Undecided, Verdict, decide_votes
 from stream_al.labels.resolver import EXPIRED_PER_TICK_MAX
 from stream_al.messages import (
@@ -395,11 +395,11 @@ def test_every_query_record_closes_exactly_once() -> None:
 
 
 def test_a_foreign_record_stops_the_resolver() -> None:
-    """A record in the journal that was not decided here means another writer: in doubt, stop."""
+    """A record in the journal that was not decided here is of another owner, who took over."""
     desk = Desk()
     foreign = chained(SeedEntry(at_ms=0, event_id="x", label="ok", features={}), CHAIN_START)
 
-    with pytest.raises(Ambiguous, match="not ours"):
+    with pytest.raises(Fenced, match="not ours"):
         desk.resolver.confirm(foreign, 99)
 
 
