@@ -18,7 +18,6 @@ from stream_al.service.groups import scorer_group
 from stream_al_connectors.kafka.log import KafkaLog
 from tests.benchmarks.kafka_app import (
     ENVIRONMENT,
-    EVENTS,
     App,
     broker,
     cpu_so_far_s,
@@ -118,7 +117,7 @@ class _Round:
             return sum(cpu_so_far_s(worker.pid) for worker in workers)
 
         _until(lambda: _holders(log, app) == len(workers))
-        with app.filled(EVENTS) as ends:
+        with app.filled() as ends:
             worker_s, broker_s = cpu_s(), app.place.broker_cpu_s()
             wall_s = time.monotonic()
         _until(lambda: all(done(partition) >= end for partition, end in ends.items()))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -101,9 +100,9 @@ class App:
         cpu_s(self.command("run", "--role", "resolver", "--until-idle"))
         return self
 
-    def fill(self, count: int = EVENTS) -> None:
-        """Put events on the topic."""
-        with self.filled(count):
+    def fill(self) -> None:
+        """Put `EVENTS` new events on the topic."""
+        with self.filled():
             pass
 
     def run_cpu_s(self) -> float:
@@ -116,8 +115,8 @@ class App:
         return cpu_s(self.command("run", "--until-idle"), **NO_SNAPSHOTS)
 
     @contextmanager
-    def filled(self, count: int = EVENTS) -> Iterator[dict[int, int]]:
-        """Put new events on the topic, dealt out in turn; seen when the block ends, at once.
+    def filled(self) -> Iterator[dict[int, int]]:
+        """Put them there, dealt out in turn; they are seen when the block ends, at once.
 
         Gives partition → the offset after its last event.
         """
@@ -133,11 +132,11 @@ class App:
             producer.begin_transaction()
             sent = [
                 producer.send(topic, value, partition=number % partitions)
-                for number, value in enumerate(event_values(self._event_count, count))
+                for number, value in enumerate(event_values(self._event_count))
             ]
             producer.flush()
             last = [future.get() for future in sent[-partitions:]]
-            self._event_count += count
+            self._event_count += EVENTS
             yield {place.partition: place.offset + 1 for place in last}
             producer.commit_transaction()
         finally:
@@ -177,10 +176,10 @@ def broker() -> Iterator[Place]:
             place.cluster.close()
 
 
-def event_values(first: int, count: int) -> Iterator[bytes]:
-    """Yield events of 20 numbers, about 530 bytes each, numbered from `first` on."""
+def event_values(first: int) -> Iterator[bytes]:
+    """Yield `EVENTS` events of 20 numbers, about 530 bytes each, numbered from `first` on."""
     rows = numbers(DIFFERENT_EVENTS)
-    for number in range(first, first + count):
+    for number in range(first, first + EVENTS):
         features = rows[number % len(rows)]
         yield json.dumps({"event_id": f"e-{number}", "features": features}).encode()
 
@@ -201,13 +200,15 @@ def cpu_s(command: list[str], **environment: str) -> float:
     )
     assert process.stderr is not None
     limit = Timer(LIMIT_S, process.kill)
+    limit.daemon = True  # who interrupts the benchmark does not wait for it
     limit.start()
     said = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
+    late = limit.finished.is_set()
     limit.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     process.stderr.close()
-    if process.returncode == -signal.SIGKILL:
+    if late:
         raise NotMeasured(f"{' '.join(command[1:4])} did not end in {LIMIT_S:.0f} s; run it again")
     assert process.returncode == 0, said.decode()[-2_000:]
     return usage.ru_utime + usage.ru_stime
@@ -224,9 +225,9 @@ def spread(values: list[float]) -> str:
     return f"{min(values):.2f} to {max(values):.2f} in {len(values)} pairs"
 
 
-def per_event(seconds: list[float], count: int = EVENTS) -> str:
-    """Return the median cost of one of `count` events, in words."""
-    return f"{statistics.median(seconds) / count * 1e6:.0f} µs an event"
+def per_event(seconds: list[float]) -> str:
+    """Return the median cost of one of `EVENTS` events, in words."""
+    return f"{statistics.median(seconds) / EVENTS * 1e6:.0f} µs an event"
 
 
 def _seed(number: int, features: dict[str, float]) -> str:

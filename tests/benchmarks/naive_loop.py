@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import sys
 
+from tests.benchmarks.row import JOIN_MS
+
 sys.modules["crc32c"] = None  # type: ignore[assignment] # not among what kafka-python brings along
 
 from kafka import KafkaConsumer, KafkaProducer  # noqa: E402
 from river import active, compose, linear_model, preprocessing  # noqa: E402
-
-from tests.benchmarks.row import JOIN_MS  # noqa: E402
 
 TAUGHT = 50
 
