@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Protocol, runtime_checkable
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
+from stream_al.importing import import_beside
 from stream_al.messages import NumberStatistics
 from stream_al.model.adapters import Bounded, InOrder
 from stream_al.model.one_vs_rest import OneVsRest
@@ -134,11 +134,12 @@ def _repeatable(made: Any) -> Any:
 def _from_factory(path: str, seed: int, parameters: Mapping[str, Any]) -> Any:
     module_name, _, function_name = path.partition(":")
     try:
-        factory = getattr(import_module(module_name), function_name)
+        factory = getattr(import_beside(module_name), function_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(
             f"model.factory is {path!r}, which can't be imported ({error}); write "
-            "package.module:function and install the package in this environment"
+            "package.module:function and install the package in this environment, or put it beside "
+            "the configuration file"
         ) from error
     accepted = _accepted(factory)
     arguments = dict(parameters)

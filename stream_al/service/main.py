@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Mapping
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 
@@ -22,18 +22,34 @@ def main() -> None:
         # The kernel keeps from process 1 what it has no handler for, so a container that is stopped
         # while it starts would wait to be killed. `run` puts its own handler over this one.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(ENDED_BY_SIGTERM))
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        # River's trees iterate over sets of strings: replicas agree only under one hash seed.
-        os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    wanted = _environment(os.environ)
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.environ.update(wanted)
+        os.execv(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]])  # noqa: S606
     sys.exit(run(sys.argv[1:]))
+
+
+def _environment(found: Mapping[str, str]) -> dict[str, str]:
+    """Return what every process of ours needs of its environment, for Python itself.
+
+    One hash seed, since River's trees iterate over sets of strings and replicas must agree. And the
+    current folder is not on the path, not by an empty part of PYTHONPATH either.
+
+    Examples
+    --------
+    >>> _environment({"PYTHONPATH": ":/opt/models"})["PYTHONPATH"]
+    '/opt/models'
+    """
+    wanted = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1"}
+    if "PYTHONPATH" in found:
+        parts = found["PYTHONPATH"].split(os.pathsep)
+        kept = [part for part in parts if os.path.normpath(part) != os.curdir]
+        wanted["PYTHONPATH"] = os.pathsep.join(kept)
+    return wanted
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error is a line or more on stderr."""
-    sys.path.append(
-        str(Path.cwd())
-    )  # a `factory:` of the user's own is found beside the configuration
     from stream_al.service.cli import app  # noqa: PLC0415 - after the re-exec: imports cost time
 
     try:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from stream_al.config import SECURITY_SECRETS, Config
 from stream_al.errors import ConfigurationError
+from stream_al.importing import look_beside
 
 FILE_VARIABLE = "STREAM_AL_CONFIG"
 DEFAULT_FILE = "stream-al.yaml"
@@ -45,6 +46,7 @@ def load_config(path: Path | None, environment: Mapping[str, str] | None = None)
     chosen = path or Path(environment.get(FILE_VARIABLE, DEFAULT_FILE))
     demanded = path is not None or FILE_VARIABLE in environment
     body = _read_yaml(chosen, demanded=demanded)
+    look_beside(chosen.parent if chosen.is_file() else None)
     for name, value in _overrides(environment):
         _put(body, name.split("__"), value)
     try:

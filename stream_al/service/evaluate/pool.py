@@ -16,9 +16,11 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
 from typing import Any
 
 from stream_al.errors import Ambiguous, ConfigurationError, StreamAlError
+from stream_al.importing import look_beside, looked_beside
 from stream_al.service.evaluate.plan import Cell, Plan
 from stream_al.service.evaluate.run import Ran, run_cell
 from stream_al.testing import Example
@@ -56,7 +58,10 @@ def run_all(
     context = get_context("spawn")
     done, stop = context.Value("Q", 0), context.Event()
     pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_begin, initargs=(plan, tuple(examples), done, stop)
+        jobs,
+        mp_context=context,
+        initializer=_begin,
+        initargs=(plan, tuple(examples), done, stop, looked_beside()),
     )
     try:
         with _interrupts_held():
@@ -93,8 +98,11 @@ def _unfinished(futures: Sequence[Future[Ran]]) -> bool:
     return bool(left)
 
 
-def _begin(plan: Plan, examples: tuple[Example, ...], done: Any, stop: Any) -> None:
+def _begin(
+    plan: Plan, examples: tuple[Example, ...], done: Any, stop: Any, beside: Path | None
+) -> None:
     threading.Thread(target=_end_when_told, args=(stop,), daemon=True).start()
+    look_beside(beside)
     _given.update(plan=plan, examples=examples, done=done)
 
 
