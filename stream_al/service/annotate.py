@@ -23,7 +23,7 @@ from stream_al.config import Config
 from stream_al.labels import OpenQuery
 from stream_al.messages import Label, LabelKind
 from stream_al.port import Log
-from stream_al.service.answering import append_label, await_outcome, predicted, shown
+from stream_al.service.answering import append_label, await_outcome, in_one_line, predicted
 from stream_al.service.desk import Desk
 from stream_al.service.gold import outcome_shown
 
@@ -88,7 +88,7 @@ class Annotating:
         query = opened.query
         keys = "   ".join(f"[{key}] {name}" for key, name in zip(LABEL_KEYS, classes, strict=False))
         why = f"{query.reason}, asked with probability {query.propensity:.3f}"
-        body = Text(shown(query, TEXT_CHARACTERS_MAX))
+        body = Text(in_one_line(query)[:TEXT_CHARACTERS_MAX])
         below = f"predicted {predicted(query)}  ·  {why}  ·  {len(opened.votes)} votes so far"
         self._console.print(
             Panel(body, title=Text(query.event_id), subtitle=Text(below), title_align="left")

@@ -6,6 +6,7 @@ import time
 
 from stream_al.config import Config
 from stream_al.engine import parse
+from stream_al.escaping import visible
 from stream_al.messages import Label, Outcome, Query
 from stream_al.port import Log, Outgoing
 
@@ -20,13 +21,12 @@ def predicted(query: Query) -> str:
     return f"{query.label} {query.probabilities[query.label]:.0%}"
 
 
-def shown(query: Query, characters_max: int) -> str:
+def in_one_line(query: Query) -> str:
     """Return what the event says, in one line: its text, else its features."""
     text = query.features.get("text")
     if not isinstance(text, str):
         text = "  ".join(f"{name}={value}" for name, value in query.features.items())
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
+    return visible(" ".join(text.split()))
 
 
 def append_label(log: Log, config: Config, label: Label) -> tuple[int, int]:

@@ -10,8 +10,11 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from traceback import format_exception
+from types import TracebackType
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
+from stream_al.escaping import visible, visible_lines
 
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
@@ -26,6 +29,7 @@ def main() -> None:
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         os.environ.update(wanted)
         os.execv(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]])  # noqa: S606
+    sys.excepthook = _show_bug
     sys.exit(run(sys.argv[1:]))
 
 
@@ -65,9 +69,14 @@ def run(arguments: list[str]) -> int:
         if code is None:
             raise
         for line in lines:
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
         return code
     return result if isinstance(result, int) else 0
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Write a traceback that a terminal does not obey: the error may quote what came."""
+    sys.stderr.write(visible_lines("".join(format_exception(kind, error, trace))))
 
 
 def _ending(error: Exception) -> tuple[int | None, list[str]]:
@@ -83,6 +92,9 @@ def _ending(error: Exception) -> tuple[int | None, list[str]]:
             place = f" {error.filename!r}" if error.filename else ""
             return 1, [f"ambiguous: the system refused{place}: {error.strerror or error}"]
     if hasattr(error, "exit_code") and hasattr(error, "show"):
+        message = getattr(error, "message", None)
+        if isinstance(message, str):  # it quotes what was typed
+            setattr(error, "message", visible(message))  # noqa: B010 - not of every exception
         error.show()  # a usage error of the command line
         return int(error.exit_code), []
     return None, []

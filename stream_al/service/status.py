@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from stream_al.config import Config
 from stream_al.gate import unpack_state
@@ -167,7 +166,7 @@ def _render_annotators(found: dict[str, Any], console: Console) -> None:
     for row in found["annotators"][:ANNOTATORS_SHOWN_MAX]:
         error = row["error_rate"]
         table.add_row(
-            Text(row["annotator"]),
+            row["annotator"],
             f"{row['labels']:,}",
             _of(row["agreed"], row["compared"]),
             f"{row['conflicts']:,}",

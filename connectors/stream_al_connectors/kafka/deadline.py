@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from stream_al.escaping import visible
+
 LOOK_EVERY_S = 0.2
 STILL_S = 30.0
 """On top of the deadline: so long the interpreter may stand still."""
@@ -27,7 +29,7 @@ STILL_S = 30.0
 def end_process(line: str) -> None:
     """Write `line` and end the process at once, whatever its threads are doing."""
     try:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(visible(line) + "\n")
         sys.stderr.flush()
     finally:
         os._exit(1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
+from stream_al.escaping import visible
 from stream_al.service.audit import Report, audit
 from stream_al.service.commands.common import (
     ConfigOption,
@@ -47,10 +48,11 @@ def _show(report: Report) -> None:
     for (invariant, kind), total in report.totals.items():
         first = [one for one in report.violations if (one.invariant, one.kind) == (invariant, kind)]
         for one in first:
-            out.print(f"[red]{invariant}[/red] {one.place} {escape(one.sentence)}", soft_wrap=True)
+            said = visible(f" {one.place} {one.sentence}")
+            out.print(Text.assemble((invariant, "red"), said), soft_wrap=True)
         if total > len(first):
             out.print(f"{invariant} and {total - len(first):,} more of this kind ({kind})")
     for what, count in report.unchecked.items():
-        out.print(f"not checked: {count:,} {escape(what)}", soft_wrap=True)
+        out.print(f"not checked: {count:,} {what}", soft_wrap=True)
     verdict = "clean" if report.clean else f"{sum(report.totals.values()):,} violations"
     out.print(f"{verdict}: {checked or 'nothing to check yet'}", soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import sys
 import time
@@ -14,11 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.errors import ConfigurationError
+from stream_al.escaping import visible_json
 from stream_al.port import Log
+from stream_al.service.console import SafeConsole
 from stream_al.service.settings import load_config
 from stream_al.service.starting import partition_counts
 from stream_al_connectors.opening import open_log
@@ -35,8 +35,8 @@ ActorOption = Annotated[
     str | None, typer.Option(help="Who does it [default: user@host of this shell].")
 ]
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = SafeConsole()
+err = SafeConsole(stderr=True, soft_wrap=True)
 
 
 def now_ms() -> int:
@@ -103,7 +103,7 @@ def topic_of(config: Config, name: str) -> str:
 
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(visible_json(value) + "\n")
 
 
 def number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:

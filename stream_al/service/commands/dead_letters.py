@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
+from stream_al.escaping import visible_lines
 from stream_al.messages import DeadLetter
 from stream_al.service.commands.common import (
     ActorOption,
@@ -37,7 +37,6 @@ from stream_al.service.redrive import Redriven, redrive, wanted_where
 
 LIST_MAX = 50
 HEX_BYTES = 16
-MESSAGE_SHOWN_CHARACTERS = 90
 
 letters_app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False)
 
@@ -100,14 +99,15 @@ def _show_counts(found: Listing) -> None:
     if not found.counts:
         err.print("no dead letters")
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("error", "topic", "letters", "redriven"):
-        table.add_column(heading, justify="right" if heading in {"letters", "redriven"} else "left")
     kinds = {(error, topic) for error, topic, _ in found.counts}
     totals = {kind: found.counts[*kind, False] + found.counts[*kind, True] for kind in kinds}
-    for kind in sorted(kinds, key=lambda kind: (-totals[kind], kind)):
-        table.add_row(*kind, f"{totals[kind]:,}", f"{found.counts[*kind, True]:,}")
-    out.print(table, markup=False)
+    out.show_table(
+        ("error", "topic", "letters", "redriven"),
+        [
+            (*kind, f"{totals[kind]:,}", f"{found.counts[*kind, True]:,}")
+            for kind in sorted(kinds, key=lambda kind: (-totals[kind], kind))
+        ],
+    )
 
 
 def _show_newest(newest: list[Summary], config: Config) -> None:
@@ -121,20 +121,11 @@ def _show_newest(newest: list[Summary], config: Config) -> None:
             _age(now - letter.set_aside_ms),
             f"{letter.raw_bytes:,} B" + (" (cut)" if letter.cut else ""),
             "yes" if letter.redriven else "no",
-            visible(letter.message)[:MESSAGE_SHOWN_CHARACTERS],
+            letter.message,
         )
         for letter in newest
     ]
-    table = Table(box=None, pad_edge=False)
-    taken = 0
-    for index, heading in enumerate(headings[:-1]):
-        width = max(len(cells[index]) for cells in (headings, *rows))
-        taken += width + 1
-        table.add_column(heading, no_wrap=True, min_width=width)
-    table.add_column(headings[-1], overflow="fold", width=max(20, out.width - taken))
-    for row in rows:
-        table.add_row(*row)
-    out.print(table, markup=False)
+    out.show_table(headings, rows)
 
 
 def _listing_json(found: Listing, config: Config) -> dict[str, Any]:
@@ -187,12 +178,12 @@ def letters_show(
         f"place     {at}",
         f"from      {letter.topic} {letter.partition}:{letter.offset}",
         f"error     {letter.error}",
-        f"message   {visible(letter.message)}",
+        f"message   {letter.message}",
         f"to do     {todo}" + ("" if redriven else _then(letter, at)),
         f"redriven  {'yes' if redriven else 'no'}",
         f"raw       {len(raw):,} bytes{cut}",
         "",
-        text_or_hex(raw),
+        *text_or_hex(raw).split("\n"),
     )
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
@@ -264,17 +255,6 @@ def _place(text: str) -> Place:
     return Place(int(partition), int(offset))
 
 
-def visible(text: str) -> str:
-    r"""Return text that a terminal shows and does not obey: what is not printable is escaped.
-
-    Examples
-    --------
-    >>> visible("a\x1b[2Jb")
-    'a\\x1b[2Jb'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
 def text_or_hex(raw: bytes) -> str:
     r"""Return raw bytes as people read them: text when it is UTF-8, else lines of hex.
 
@@ -286,7 +266,7 @@ def text_or_hex(raw: bytes) -> str:
     '00000000  ff 00 66 72 65 65                                ..free'
     """
     try:
-        return "\n".join(map(visible, raw.decode().split("\n")))
+        return visible_lines(raw.decode())
     except UnicodeDecodeError:
         starts = range(0, len(raw), HEX_BYTES)
         return "\n".join(_hex_line(start, raw[start : start + HEX_BYTES]) for start in starts)

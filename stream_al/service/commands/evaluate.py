@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from stream_al.config import Config
@@ -22,6 +21,7 @@ from stream_al.service.commands.common import (
     out,
     print_json,
 )
+from stream_al.service.console import SafeConsole
 from stream_al.service.settings import load_config
 
 if TYPE_CHECKING:
@@ -130,9 +130,10 @@ def _say_result(found: Evaluation, report: Path, *, as_json: bool) -> None:
         print_json(document)
     else:
         # A row that is cut says nothing: what does not fit is wrapped by the terminal.
-        wide = Console(highlight=False, width=max(out.width, TABLE_CHARACTERS))
+        wide = SafeConsole(width=max(out.width, TABLE_CHARACTERS))
         wide.print(ev.table(found))
-        out.print(f"\n{found.paragraph}", markup=False)
+        out.print()
+        out.print(found.paragraph, markup=False)
     err.print(f"report: {report} and {report.with_suffix('.json')}", markup=False)
 
 

@@ -278,10 +278,10 @@ def model(context: typer.Context, config: ConfigOption = None, as_json: JsonOpti
         same = lineage.config_hash == settings.model_hash()
         out.print(
             f"{lineage.preset}  id {lineage.model_id}  configuration {lineage.config_hash}"
-            f"{' (this one)' if same else f' (yours is {settings.model_hash()})'}\n"
-            f"started {lineage.start} by {lineage.actor}: {lineage.reason}",
-            markup=False,
+            f"{' (this one)' if same else f' (yours is {settings.model_hash()})'}",
+            soft_wrap=True,
         )
+        out.print(f"started {lineage.start} by {lineage.actor}: {lineage.reason}", soft_wrap=True)
 
 
 @model_app.command("activate")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from stream_al.errors import ConfigurationError
-from stream_al.messages import Label, LabelKind
+from stream_al.messages import Label, LabelKind, Query
 from stream_al.service.answering import (
     OUTCOME_WAIT_S,
     append_label,
     await_outcome,
+    in_one_line,
     predicted,
-    shown,
 )
 from stream_al.service.commands.common import (
     ConfigOption,
@@ -27,8 +26,6 @@ from stream_al.service.commands.common import (
     print_json,
 )
 from stream_al.service.rebuild import rebuild
-
-TEXT_SHOWN_CHARACTERS = 70
 
 AnnotatorOption = Annotated[str | None, typer.Option(help="Your name [default: user@host].")]
 
@@ -56,21 +53,22 @@ def queries(
     if as_json:
         print_json([query.model_dump(mode="json") for query in found])
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("event", "predicted", "why", "p", "asked", "what"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=True)
-    for query in found:
-        age_s = max(0, now_ms() - query.asked_at_ms) // 1_000
-        table.add_row(
-            query.event_id,
-            predicted(query),
-            query.reason,
-            f"{query.propensity:.3f}",
-            f"{age_s // 3600}h{age_s % 3600 // 60:02}m{age_s % 60:02}s ago",
-            shown(query, TEXT_SHOWN_CHARACTERS),
-        )
-    out.print(table, markup=False) if found else None
+    if found:
+        headings = ("event", "predicted", "why", "p", "asked", "what")
+        out.show_table(headings, [_row(query) for query in found], cut="what")
     err.print(f"{open_count:,} open; answer one with `stream-al label EVENT_ID LABEL`")
+
+
+def _row(query: Query) -> tuple[str, ...]:
+    age_s = max(0, now_ms() - query.asked_at_ms) // 1_000
+    return (
+        query.event_id,
+        predicted(query),
+        query.reason,
+        f"{query.propensity:.3f}",
+        f"{age_s // 3600}h{age_s % 3600 // 60:02}m{age_s % 60:02}s ago",
+        in_one_line(query),
+    )
 
 
 def label(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from pydantic_core import from_json
 from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError
+from stream_al.escaping import visible_json
 from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
 from stream_al.service.keys import record_key
@@ -163,8 +163,8 @@ def _show(record: Record) -> None:
     line: dict[str, Any] = {"partition": record.partition, "offset": record.offset}
     try:
         line["value"] = from_json(record.value)
-        text = json.dumps(line, ensure_ascii=False, allow_nan=True)
+        text = visible_json(line)
     except ValueError:
         line["value_base64"] = base64.b64encode(record.value).decode()
-        text = json.dumps(line)
+        text = visible_json(line)
     sys.stdout.write(text + "\n")

@@ -6,7 +6,6 @@ a time. Budgets per hour count by the record time of events, which is read besid
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from pydantic_core import from_json
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
+from stream_al.escaping import visible_json
 from stream_al.gate import known_uncertainties
 from stream_al.labels.proposals import control_problem
 from stream_al.port import Log
@@ -195,7 +195,7 @@ def _listed(list_to: str | None) -> Iterator[Callable[[WouldAsk], None]]:
 
 
 def _line(found: WouldAsk) -> str:
-    return json.dumps(asdict(found), ensure_ascii=False)
+    return visible_json(asdict(found))
 
 
 def _json_of(report: WhatIfReport) -> dict[str, Any]:
