@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from traceback import format_exception
 from types import TracebackType
+from typing import Any
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 from stream_al.escaping import visible, visible_lines
@@ -54,9 +55,14 @@ def _environment(found: Mapping[str, str]) -> dict[str, str]:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error is a line or more on stderr."""
-    from stream_al.service.cli import app  # noqa: PLC0415 - after the re-exec: imports cost time
+    from stream_al.service import logs  # noqa: PLC0415 - after the re-exec: imports cost time
+    from stream_al.service.cli import app  # noqa: PLC0415
 
+    log_format: logs.LogFormat = "logfmt"
     try:
+        log_format = logs.chosen_format(arguments)
+        os.environ[logs.FORMAT_VARIABLE] = log_format  # for the processes that this one starts
+        logs.start_exit_lines(log_format)
         result = app(arguments, standalone_mode=False, prog_name="stream-al")
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
@@ -64,14 +70,34 @@ def run(arguments: list[str]) -> int:
         raise
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
-        code, lines = _ending(error)
-        if code is None:
-            raise
-        for line in lines:
-            print(visible(line), file=sys.stderr)
-        return code
+    except Exception as error:  # noqa: BLE001 - raised again there, unless people can act on it
+        return _end(error, as_json=log_format == "json")
     return result if isinstance(result, int) else 0
+
+
+def _end(error: Exception, *, as_json: bool) -> int:
+    """Say why the command ends and return its exit code; an error that nobody foresaw is raised."""
+    from stream_al.service import logs  # noqa: PLC0415
+
+    usage: Any = error if hasattr(error, "exit_code") and hasattr(error, "show") else None
+    if usage is not None and as_json:
+        logs.log_exit("usage", usage.format_message(), code=usage.exit_code)
+    elif usage is not None:
+        message = getattr(usage, "message", None)
+        if isinstance(message, str):  # it quotes what was typed
+            usage.message = visible(message)
+        usage.show()  # as the command line's frame draws it
+    if usage is not None:
+        return int(usage.exit_code)
+    code, kind, messages = _ending(error)
+    if code is None:
+        if not as_json:
+            raise error
+        logs.log_crash(error)
+        return 1
+    for message in messages:
+        logs.log_exit(kind, message, code=code)
+    return code
 
 
 def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -79,22 +105,17 @@ def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackT
     sys.stderr.write(visible_lines("".join(format_exception(kind, error, trace))))
 
 
-def _ending(error: Exception) -> tuple[int | None, list[str]]:
-    """Return the exit code and the lines of an error that people can act on; None of a bug."""
+def _ending(error: Exception) -> tuple[int | None, str, tuple[str, ...]]:
+    """Return exit code, class and lines of an error that people can act on; no code of a bug."""
     match error:
         case ConfigurationError():
-            return 2, [f"config: {problem}" for problem in error.problems]
+            return 2, "config", error.problems
         case InDoubt():
-            return error.exit_code, [f"{error.kind}: {error}"]
+            return error.exit_code, error.kind, (str(error),)
         case InvalidInput():
-            return 2, [f"input: {error}"]
+            return 2, "input", (str(error),)
         case OSError():
             place = f" {error.filename!r}" if error.filename else ""
-            return 1, [f"ambiguous: the system refused{place}: {error.strerror or error}"]
-    if hasattr(error, "exit_code") and hasattr(error, "show"):
-        message = getattr(error, "message", None)
-        if isinstance(message, str):  # it quotes what was typed
-            setattr(error, "message", visible(message))  # noqa: B010 - not of every exception
-        error.show()  # a usage error of the command line
-        return int(error.exit_code), []
-    return None, []
+            said = f"the system refused{place}: {error.strerror or error}"
+            return 1, "ambiguous", (said,)
+    return None, "bug", ()

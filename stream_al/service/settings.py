@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from stream_al.config import SECURITY_SECRETS, Config
 from stream_al.errors import ConfigurationError
 from stream_al.importing import look_beside
+from stream_al.service.logs import FORMAT_VARIABLE
 
 FILE_VARIABLE = "STREAM_AL_CONFIG"
 DEFAULT_FILE = "stream-al.yaml"
@@ -27,6 +28,7 @@ SNAPSHOT_KEY_VARIABLE = "STREAM_AL_SNAPSHOTS__KEY"
 _PREFIX = "STREAM_AL_"
 _OWN_VARIABLES = {
     FILE_VARIABLE,
+    FORMAT_VARIABLE,
     SECRET_VARIABLE,
     SNAPSHOT_KEY_VARIABLE,
     "STREAM_AL_DEMO_DATA",

@@ -264,7 +264,7 @@ def test_unreadable_configuration(deployment: Deployment, text: str | None, said
 
 def _one_line(err: str) -> str:
     """Return the last line, which is the only one that is no log line."""
-    lines = [line for line in err.strip().splitlines() if " INFO " not in line]
+    lines = [line for line in err.strip().splitlines() if " level=info " not in line]
     assert len(lines) == 1, err
     return lines[0]
 

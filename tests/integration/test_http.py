@@ -7,7 +7,6 @@ import re
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -175,11 +174,3 @@ def test_loop_that_stands_still_is_not_alive() -> None:
     now_s = time.monotonic()
     assert Health(stepped_s=now_s).alive()
     assert not Health(stepped_s=now_s - STEP_S_MAX - 1).alive()
-
-
-def test_logs_go_to_stderr_only(deployment: Deployment, tmp_path: Path) -> None:
-    """A worker's stdout stays empty; each log line is an event name and fields."""
-    ended = deployment.done("run", "--until-idle")
-    assert ended.out == ""
-    pattern = re.compile(r"[\d-]+ [\d:,]+ INFO [a-z_]+( [a-z_]+=\S*)*")
-    assert all(pattern.match(line) for line in ended.err.splitlines())

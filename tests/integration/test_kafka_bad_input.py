@@ -30,8 +30,8 @@ def _said(deployment: Deployment) -> tuple[int, str]:
     ended = deployment.start("run").wait(60.0)
     assert time.monotonic() - started < SAID_WITHIN_S, ended.err
     assert "Traceback" not in ended.err, ended.err
-    lines = [line for line in ended.err.splitlines() if " INFO " not in line]
-    (line,) = [line for line in lines if " WARNING " not in line]
+    lines = [line for line in ended.err.splitlines() if " level=info " not in line]
+    (line,) = [line for line in lines if " level=warning " not in line]
     return ended.code, line
 
 

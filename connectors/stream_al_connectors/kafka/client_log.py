@@ -79,7 +79,9 @@ class _ClientLog(logging.Handler):
             if not silent:
                 self._said[template] = now
         if not silent and self._service.handlers:
-            self._service.warning("kafka_client %s: %s", record.name, text)
+            fields = {"logger": record.name, "message": text}
+            more = {"event": "kafka_client", "fields": fields}
+            self._service.warning("kafka_client %s: %s", record.name, text, extra=more)
 
     def since(self, began_s: float) -> list[str]:
         """Return what was said after `began_s`."""

@@ -12,6 +12,7 @@ of the interpreter. Then a timer outside of it ends the process, and shows the s
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import sys
 import threading
@@ -29,8 +30,14 @@ STILL_S = 30.0
 def end_process(line: str) -> None:
     """Write `line` and end the process at once, whatever its threads are doing."""
     try:
-        sys.stderr.write(visible(line) + "\n")
-        sys.stderr.flush()
+        logger = logging.getLogger("stream_al.exit")
+        if logger.hasHandlers():  # a command's, which writes such lines in the format of its log
+            kind, _, message = line.partition(": ")
+            fields = {"kind": kind, "message": message, "exit_code": 1}
+            logger.critical("%s", line, extra={"event": "exit", "fields": fields})
+        else:
+            sys.stderr.write(visible(line) + "\n")
+            sys.stderr.flush()
     finally:
         os._exit(1)
 
