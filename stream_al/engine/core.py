@@ -291,9 +291,8 @@ class Engine:
             collector.settled = self._settled
 
     def _learn(self, entry: LabelEntry | SeedEntry | VolunteeredEntry) -> None:
-        left_out = entry.event_id in self._left_out
-        if entry.features is not None and not self.settings.modes.frozen and not left_out:
-            self.model.learn(entry.features, entry.label)
+        if not self.settings.modes.frozen and entry.event_id not in self._left_out:
+            self.model.take(entry, entry.label)
 
     def _count_closed(self, source: Source) -> None:
         self.closed[source.partition] = self.closed.get(source.partition, 0) + 1

@@ -78,7 +78,6 @@ def overturning_entry(
         revision=label.revision,
         label=vote.label,
         features=first.features,
-        payload_hash=first.payload_hash,
         asked=first.asked,
         votes=(vote,),
         latency_ms=max(0, now_ms - base_ms),

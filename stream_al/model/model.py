@@ -15,7 +15,7 @@ from typing import Any
 
 from stream_al.config import Config, EventsSection
 from stream_al.errors import ConfigurationError
-from stream_al.messages import NumberStatistics
+from stream_al.messages import LabelEntry, NumberStatistics, SeedEntry, VolunteeredEntry
 from stream_al.model.build import TakesStatistics, Votes, build_learner
 from stream_al.model.few_labels import CLASSES_MAX
 from stream_al.model.guard import Guard
@@ -50,6 +50,9 @@ class Model:
         Whether the journal's statistics of numbers make a difference.
     learnt_count, failed_count
         Labels learnt, and records that could not be.
+    blanked_count
+        Lessons whose features were blanked in the journal since: this model lacks what an earlier
+        one learnt, so neither their digests nor their predictions can be compared.
     prediction_failed_count
         Predictions that the learner could not make; they were uniform. No part of the fold.
     _recent
@@ -82,6 +85,7 @@ class Model:
         self._votes = isinstance(self._learner, Votes)
         self.learnt_count = 0
         self.failed_count = 0
+        self.blanked_count = 0
         self.prediction_failed_count = 0
         self._recent: deque[dict[str, Any]] = deque(maxlen=PROBES_MAX)
 
@@ -122,6 +126,13 @@ class Model:
         except Exception:  # noqa: BLE001 - as in `predict`
             return self._normalised({}), 1.0
         return self._normalised(said), disagreement
+
+    def take(self, lesson: LabelEntry | SeedEntry | VolunteeredEntry, label: str) -> None:
+        """Learn a record of the journal as `label`; one without a payload teaches nothing."""
+        if lesson.features is not None:
+            self.learn(lesson.features, label)
+        elif lesson.payload_hash is not None:
+            self.blanked_count += 1
 
     def learn(self, features: dict[str, Any], label: str) -> bool:
         """Learn one label; False when this record failed, which is counted and goes on."""
@@ -166,6 +177,7 @@ class Model:
                 "classes": self.classes,
                 "learnt_count": self.learnt_count,
                 "failed_count": self.failed_count,
+                "blanked_count": self.blanked_count,
                 "recent": list(self._recent),
             }
         )
@@ -190,6 +202,7 @@ class Model:
         model.classes = parts["classes"]
         model.learnt_count = parts["learnt_count"]
         model.failed_count = parts["failed_count"]
+        model.blanked_count = parts.get("blanked_count", 0)  # before 0.2.0 nobody counted them
         model._recent.extend(parts["recent"])
         return model
 

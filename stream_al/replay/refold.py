@@ -75,9 +75,9 @@ class Refold:
 
     def _learn(self, record: LabelEntry | SeedEntry | VolunteeredEntry, position: int) -> None:
         frozen = self._settings.modes.frozen and position >= self.entry.thawed_to
-        if position < self.entry.lessons_from or frozen or record.features is None:
+        if position < self.entry.lessons_from or frozen:
             return
         if record.event_id in self._without:
-            self.left_out_count += 1
+            self.left_out_count += record.features is not None
         else:
-            self.model.learn(record.features, record.label)
+            self.model.take(record, record.label)

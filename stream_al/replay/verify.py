@@ -29,6 +29,8 @@ class Reproduction:
         Predictions made again, and those among them that came out as the same bytes.
     missing
         Predictions whose event the log does not hold any more.
+    redacted
+        Predictions of a model that learnt what was blanked since: they can't be made again.
     different
         The first `NAMED_MAX` events that came out otherwise, each with a sentence.
     """
@@ -36,6 +38,7 @@ class Reproduction:
     compared: int = 0
     equal: int = 0
     missing: int = 0
+    redacted: int = 0
     different: list[tuple[Source, str]] = field(default_factory=list)
 
     def note(self, source: Source, problem: str | None) -> None:

@@ -30,19 +30,23 @@ DIGESTS_REMEMBERED_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """The model of a lineage at a journal position, as this process has it."""
+    """The model of a lineage at a journal position, as this process has it.
+
+    `blanked_count`: lessons that it lacks because they were blanked since.
+    """
 
     position: int
     model_id: str
     digest: str
     learnt_count: int
+    blanked_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """A journaled digest and this process's own of the same lineage and position.
 
-    `comparable` when they must be equal: same configuration, same environment.
+    `comparable` when they must be equal: same configuration, same environment, same history.
     """
 
     journaled: DigestEntry
@@ -54,10 +58,15 @@ class Comparison:
         """Whether both are one model."""
         return self.journaled.digest == self.own.digest
 
+    @property
+    def redacted(self) -> bool:
+        """Whether a redaction rewrote what the journaled one was made of: they say nothing."""
+        return self.own.blanked_count > 0
+
 
 def stop_when_diverged(found: Comparison) -> None:
     """Raise Diverged for a digest that should be equal and is not; only report any other."""
-    if found.equal:
+    if found.equal or found.redacted:
         return
     journaled = found.journaled
     if not found.comparable:
@@ -108,8 +117,9 @@ class Follower:
 
     @property
     def newest_digest(self) -> Digest | None:
-        """The digest taken last; None before the first."""
-        return next(reversed(self.digests.values()), None)
+        """The digest taken last; None before the first, and while no other worker can have it."""
+        newest = next(reversed(self.digests.values()), None)
+        return None if newest is None or newest.blanked_count else newest
 
     @property
     def at_end(self) -> bool:
@@ -197,6 +207,7 @@ class Follower:
             model_id=engine.lineage.model_id,
             digest=engine.model.digest(),
             learnt_count=engine.model.learnt_count,
+            blanked_count=engine.model.blanked_count,
         )
         if len(self.digests) > DIGESTS_REMEMBERED_MAX:
             del self.digests[next(iter(self.digests))]
@@ -207,5 +218,5 @@ class Follower:
             return
         lineage = self.engine.lineage
         ours = lineage is not None and lineage.config_hash == self._config.model_hash()
-        comparable = ours and entry.environment == self._environment
+        comparable = ours and entry.environment == self._environment and not own.blanked_count
         self._on_compared(Comparison(entry, own, comparable))

@@ -9,7 +9,10 @@ these events out.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypedDict
+
+from pydantic_core import from_json, to_json
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
@@ -18,7 +21,7 @@ from stream_al.port import Log
 from stream_al.service.activate import activate, lineage_proposal
 from stream_al.service.clock import Clock
 from stream_al.service.snapshotting import snapshot_store
-from stream_al.service.view import journal
+from stream_al.service.view import journal, records
 
 
 class Redacted(TypedDict):
@@ -54,12 +57,7 @@ def redact_events(
             )
     else:
         position = lineage[0] + 1
-    values = {
-        offset: entry.model_copy(update={"features": None}).to_wire()
-        for offset, entry in journal(log, config)
-        if getattr(entry, "event_id", None) in event_ids
-        and getattr(entry, "features", None) is not None
-    }
+    values = dict(_blanked(log, config, frozenset(event_ids)))
     if values:
         log.rewrite(config.topic("journal"), 0, values)
     store = snapshot_store(config)
@@ -68,6 +66,20 @@ def redact_events(
         "in_force_from": position,
         "snapshots_removed": 0 if store is None else store.remove_to(position),
     }
+
+
+def _blanked(
+    log: Log, config: Config, event_ids: frozenset[str]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (position, value without features) of what the journal holds of the events.
+
+    Blanked as JSON: a field that this version does not know stays, or the chain would not hold.
+    """
+    for record in records(log, config.topic("journal"), 0, 0):
+        body = from_json(record.value)
+        if body.get("event_id") in event_ids and body.get("features") is not None:
+            body["features"] = None
+            yield record.offset, to_json(body)
 
 
 def _known(log: Log, config: Config, event_ids: tuple[str, ...]) -> tuple[int, ModelEntry] | None:

@@ -109,6 +109,9 @@ def _reproduce_all(
             found.missing += 1
             continue
         follower.follow_to(version)
+        if engine.model.blanked_count:
+            found.redacted += 1
+            continue
         problem = reproduce(engine, reader, stored.value, event.value, event.timestamp_ms)
         found.note(Source(partition=partition, offset=event.offset), problem)
     return found

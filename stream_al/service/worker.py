@@ -138,7 +138,7 @@ class Worker:
         return resolved or scored or rests
 
     def _on_compared(self, found: Comparison) -> None:
-        self.counters.digest_mismatches += not found.equal
+        self.counters.digest_mismatches += not (found.equal or found.redacted)
         stop_when_diverged(found)
 
     def _caught_up(self) -> bool:

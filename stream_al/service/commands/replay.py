@@ -101,6 +101,7 @@ def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dic
         )
     engine, said = found.engine, found.reproduction
     digests = [each for each in found.comparisons if each.comparable]
+    redacted = sum(each.redacted for each in found.comparisons)
     return {
         "position": engine.version,
         "model_id": engine.lineage and engine.lineage.model_id,
@@ -110,7 +111,8 @@ def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dic
         "digests": {
             "compared": len(digests),
             "equal": sum(each.equal for each in digests),
-            "elsewhere": len(found.comparisons) - len(digests),
+            "elsewhere": len(found.comparisons) - len(digests) - redacted,
+            "redacted": redacted,
             "different": [each.journaled.position for each in digests if not each.equal][:10],
         },
         "predictions": said
@@ -118,6 +120,7 @@ def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dic
             "compared": said.compared,
             "equal": said.equal,
             "event_gone": said.missing,
+            "redacted": said.redacted,
             "different": [
                 {"source": source.model_dump(), "problem": text} for source, text in said.different
             ],
@@ -205,7 +208,27 @@ def _sentences(found: dict[str, Any]) -> list[str]:
                 f"  events partition {place['partition']} offset {place['offset']}: "
                 f"{each['problem']}"
             )
-    return lines
+    return [*lines, *_redacted(digests["redacted"], 0 if said is None else said["redacted"])]
+
+
+def _redacted(digests: int, predictions: int) -> list[str]:
+    """Say what a redaction made incomparable, and why that is no damage.
+
+    Examples
+    --------
+    >>> _redacted(0, 0)
+    []
+    >>> _redacted(1, 0)[0][:33]
+    "1 digest can't be compared: what "
+    """
+    counts = [(predictions, "prediction"), (digests, "digest")]
+    named = [f"{count:,} {name}{'s'[: count > 1]}" for count, name in counts if count]
+    if not named:
+        return []
+    return [
+        f"{' and '.join(named)} can't be compared: what they were made of was blanked since, by "
+        "`stream-al journal redact`; the model in force never learnt it"
+    ]
 
 
 def _lines(file: Path | None) -> list[str]:
