@@ -78,6 +78,8 @@ def overturning_entry(
         revision=label.revision,
         label=vote.label,
         features=first.features,
+        payload_hash=first.payload_hash,
+        blank=True if first.features is None else None,
         asked=first.asked,
         votes=(vote,),
         latency_ms=max(0, now_ms - base_ms),

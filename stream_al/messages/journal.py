@@ -9,9 +9,15 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from stream_al.errors import ConfigurationError
 from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
@@ -56,8 +62,30 @@ class Entry(Message):
     payload_hash: str | None = None
 
 
-class LabelEntry(Entry):
-    """A final label of a query. `overturns` is the journal position of the label it replaces."""
+class Grown(Entry):
+    """A record that has fields which older versions did not write.
+
+    One that is not set is not written: hashes and bytes of older records stay what they were.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = written(self)
+        for name in self.LATER:
+            if fields.get(name, 0) is None:
+                del fields[name]
+        return fields
+
+
+class LabelEntry(Grown):
+    """A final label of a query. `overturns` is the journal position of the label it replaces.
+
+    `blank`: the features were blanked before this record was made, so it never taught anybody.
+    """
+
+    LATER = frozenset({"blank"})
 
     kind: Literal["label"] = "label"
     event_id: str
@@ -71,6 +99,7 @@ class LabelEntry(Entry):
     closes: Source | None = None
     overturns: int | None = None
     replaced_label: str | None = None
+    blank: bool | None = None
 
 
 class VoteEntry(Entry):

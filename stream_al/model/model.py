@@ -131,7 +131,7 @@ class Model:
         """Learn a record of the journal as `label`; one without a payload teaches nothing."""
         if lesson.features is not None:
             self.learn(lesson.features, label)
-        elif lesson.payload_hash is not None:
+        elif lesson.payload_hash is not None and not getattr(lesson, "blank", None):
             self.blanked_count += 1
 
     def learn(self, features: dict[str, Any], label: str) -> bool:

@@ -68,9 +68,7 @@ def redact_events(
     }
 
 
-def _blanked(
-    log: Log, config: Config, event_ids: frozenset[str]
-) -> Iterator[tuple[int, bytes]]:
+def _blanked(log: Log, config: Config, event_ids: frozenset[str]) -> Iterator[tuple[int, bytes]]:
     """Yield (position, value without features) of what the journal holds of the events.
 
     Blanked as JSON: a field that this version does not know stays, or the chain would not hold.

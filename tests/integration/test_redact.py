@@ -132,7 +132,7 @@ def test_damage_is_no_redaction(deployment: Deployment) -> None:
     _taught(deployment, snapshots={"every_records": 0})
     topic = deployment.config.topic("journal")
     first = next(r for r in deployment.records("journal") if b'"kind":"label"' in r.value)
-    text = first.value.replace(b'money now', b'lunch now').replace(b'at lunch', b'at money')
+    text = first.value.replace(b"money now", b"lunch now").replace(b"at lunch", b"at money")
     assert text != first.value
     deployment.log.rewrite(topic, 0, {first.offset: text})
 

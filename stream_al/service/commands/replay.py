@@ -225,10 +225,8 @@ def _redacted(digests: int, predictions: int) -> list[str]:
     named = [f"{count:,} {name}{'s'[: count > 1]}" for count, name in counts if count]
     if not named:
         return []
-    return [
-        f"{' and '.join(named)} can't be compared: what they were made of was blanked since, by "
-        "`stream-al journal redact`; the model in force never learnt it"
-    ]
+    why = "what they were made of was blanked since, by `stream-al journal redact`"
+    return [f"{' and '.join(named)} can't be compared: {why}"]
 
 
 def _lines(file: Path | None) -> list[str]:
