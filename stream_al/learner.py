@@ -18,7 +18,7 @@ from stream_al.config import Config
 from stream_al.engine import Decision, Engine
 from stream_al.errors import ConfigurationError
 from stream_al.gate import known_uncertainties
-from stream_al.labels import Resolver
+from stream_al.labels import BelievedTime, Resolver
 from stream_al.messages import (
     ControlProposal,
     Event,
@@ -74,6 +74,7 @@ class ActiveLearner:
         self._queries = 0
         self._received = 0
         self._ticked_ms = NEVER_MS
+        self._believed = BelievedTime()
 
     def _new_resolver(self, config: Config) -> Resolver:
         return Resolver(
@@ -236,6 +237,8 @@ class ActiveLearner:
         learner._labels.update(parts["labels"])
         learner._resolver.restore(parts["resolver"])
         learner._events, learner._queries, learner._received, learner._ticked_ms = parts["counts"]
+        if learner._ticked_ms != NEVER_MS:
+            learner._believed.begin(learner._ticked_ms, time.monotonic())
         return learner
 
     # ------------------------------------------------------------------ the journal in memory
@@ -263,12 +266,15 @@ class ActiveLearner:
         self._start(now_ms)
         if abs(now_ms - self._ticked_ms) >= TICK_EVERY_MS:
             self._ticked_ms = now_ms
-            self._fold(self._resolver.tick(now_ms))
+            if not self._believed.doubted:
+                self._fold(self._resolver.tick(now_ms))
 
     def _oldest_open_ms(self, now_ms: int) -> int | None:
         oldest = self._resolver.oldest_pending(PARTITION)
         return None if oldest is None else max(0, now_ms - oldest.asked_ms)
 
-    @staticmethod
-    def _now(now_ms: int | None) -> int:
-        return time.time_ns() // 1_000_000 if now_ms is None else now_ms
+    def _now(self, now_ms: int | None) -> int:
+        """Return the caller's time; without one the machine's, as far as it can be believed."""
+        if now_ms is not None:
+            return now_ms
+        return self._believed.read(time.time_ns() // 1_000_000, time.monotonic())

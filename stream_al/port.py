@@ -31,6 +31,10 @@ METADATA_BYTES_MAX = 4095
 the zero that librdkafka's callers write behind it."""
 
 
+WILD_MS = 86_400_000
+"""A record of a time so far after now, ms, has it from a clock that was wrong."""
+
+
 Headers = Sequence[tuple[str, bytes]]
 """Names and values beside a record's value, in their order."""
 
@@ -210,10 +214,14 @@ class Log(Protocol):
     def claim(self, name: str) -> AbstractContextManager[None] | None:
         """Take a short claim that dies with this process; None when somebody else holds it."""
 
-    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
+    def enforce_retention(
+        self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int
+    ) -> int:
         """Drop a bounded number of old records of the topics in `keep_ms`; return how many.
 
         Never beyond the committed position of `groups[topic]`; a topic that is not named keeps all.
+        `now_ms` is the caller's time, not the log's clock. A record whose time lies more than
+        `WILD_MS` after it was written by a wrong clock: it goes with an old one behind it.
         """
 
     def rewrite(self, topic: str, partition: int, values: dict[int, bytes]) -> None:

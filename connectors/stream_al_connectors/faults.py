@@ -167,10 +167,12 @@ class FaultyLog:
         with self._injector.effect(self._name, "claim", name):
             return self._inner.claim(name)
 
-    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
+    def enforce_retention(
+        self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int
+    ) -> int:
         """Drop a bounded number of old records."""
         with self._injector.effect(self._name, "retention", ",".join(keep_ms)):
-            return self._inner.enforce_retention(keep_ms, groups)
+            return self._inner.enforce_retention(keep_ms, groups, now_ms=now_ms)
 
     def close(self) -> None:
         """Do nothing: the inner log lives on, as a broker does."""

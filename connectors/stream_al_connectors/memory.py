@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from stream_al.port import Outgoing, Owner, Position, Record
+from stream_al.port import WILD_MS, Outgoing, Owner, Position, Record
 from stream_al_connectors.membership import Buffered, GroupMember
 from stream_al_connectors.memory_state import Group, MemoryState
 from stream_al_connectors.sharing import (
@@ -140,19 +140,21 @@ class MemoryLog:
             with self._state.changed:
                 self._state.claims.discard(name)
 
-    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
+    def enforce_retention(
+        self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int
+    ) -> int:
         """Drop a bounded number of old records of the topics in `keep_ms`; return how many.
 
         Never beyond the committed position of `groups[topic]`; without a group by time alone.
         """
         dropped = 0
         with self._state.changed:
-            now_ms = self._clock()
             for topic, keep in keep_ms.items():
                 for partition in range(self.partition_count(topic)):
                     left = RETENTION_RECORDS_MAX - dropped
                     place = (topic, partition)
-                    dropped += self._state.drop(place, now_ms - keep, groups.get(topic), left)
+                    fresh = (now_ms - keep, now_ms + WILD_MS)
+                    dropped += self._state.drop(place, fresh, groups.get(topic), left)
         return dropped
 
     def rewrite(self, topic: str, partition: int, values: dict[int, bytes]) -> None:

@@ -183,18 +183,23 @@ class MemoryState:
             committed_at_ms=committed[1] if committed else None,
         )
 
-    def drop(self, place: Place, before_ms: int, group: str | None, limit: int) -> int:
-        """Drop up to `limit` records older than `before_ms` that `group` has read."""
+    def drop(self, place: Place, fresh: tuple[int, int], group: str | None, limit: int) -> int:
+        """Drop up to `limit` records that `group` has read, to the last one older than `fresh`.
+
+        A record whose time lies in `fresh` ends it, both bounds included.
+        """
         stream = self.stream(*place)
         bound = stream.end
         if group is not None:
             committed = self.positions.get((group, *place))
             bound = committed[0].offset if committed else 0
         count = 0
-        for record in stream.records[:limit]:
-            if record.offset >= bound or record.timestamp_ms >= before_ms:
+        for index, record in enumerate(stream.records):
+            if record.offset >= bound or fresh[0] <= record.timestamp_ms <= fresh[1]:
                 break
-            count += 1
+            if record.timestamp_ms < fresh[0]:
+                count = index + 1
+        count = min(count, limit)
         if count:
             stream.begin = stream.records[count - 1].offset + 1
             del stream.records[:count]

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from pathlib import Path
 
-from stream_al.port import Outgoing, Owner, Position, Record
+from stream_al.port import WILD_MS, Outgoing, Owner, Position, Record
 from stream_al_connectors import sqlite_records
 from stream_al_connectors.locks import FileLock, GroupLocks
 from stream_al_connectors.membership import Buffered, GroupMember, Place
@@ -198,13 +198,14 @@ class SqliteLog:
             lock.release(delete=True)
             self._claims.discard(lock)
 
-    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
+    def enforce_retention(
+        self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int
+    ) -> int:
         """Drop a bounded number of old records of the topics in `keep_ms`; return how many.
 
         Never beyond the committed position of `groups[topic]`; without a group by time alone.
         """
         dropped = 0
-        now_ms = self._store.clock()
         with self._file.writing() as connection:
             counts = sqlite_records.topics(connection)
             for topic, keep in keep_ms.items():
@@ -214,7 +215,7 @@ class SqliteLog:
                         connection,
                         (topic, partition),
                         stream,
-                        now_ms - keep,
+                        (now_ms - keep, now_ms + WILD_MS),
                         groups.get(topic),
                         RETENTION_RECORDS_MAX - dropped,
                     )

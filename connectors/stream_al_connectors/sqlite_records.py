@@ -16,6 +16,8 @@ from stream_al_connectors.membership import Place
 from stream_al_connectors.sharing import READ_BYTES_MAX, below_begin
 
 OFFSET_BITS = 40
+WILD_RECORDS_MAX = 200_000
+"""So many records of a wrong clock's time may lie before an old one for retention to find it."""
 SEARCH_RECORDS = 50_000
 """A search by time looks at so many records in one statement: it must not hold a snapshot long."""
 
@@ -147,23 +149,49 @@ def commit_positions(
 
 
 def drop(
-    connection: Connection, place: Place, stream: int, before_ms: int, group: str | None, limit: int
+    connection: Connection,
+    place: Place,
+    stream: int,
+    fresh: tuple[int, int],
+    group: str | None,
+    limit: int,
 ) -> int:
-    """Drop up to `limit` records older than `before_ms` that `group` has read; return how many."""
+    """Drop up to `limit` records that `group` has read, to the last one older than `fresh`.
+
+    A record whose time lies in `fresh` ends it, both bounds included. Returns how many went.
+    """
     begin, end = bounds(connection, stream)
-    bound = min(end, begin + limit)
+    bound = min(end, begin + WILD_RECORDS_MAX)
     if group is not None:
         found = committed(connection, group, place)
         bound = min(bound, found[0].offset if found else begin)
+    bound = min(_old_end(connection, stream, begin, bound, fresh), begin + limit)
     if bound <= begin:
         return 0
-    bound = first_since(connection, stream, begin, bound, before_ms)
     base = stream << OFFSET_BITS
     dropped = connection.execute(
         "DELETE FROM records WHERE place >= ? AND place < ?", (base + begin, base + bound)
     ).rowcount
     connection.execute("UPDATE streams SET begin_offset = ? WHERE id = ?", (bound, stream))
     return dropped
+
+
+def _old_end(
+    connection: Connection, stream: int, begin: int, bound: int, fresh: tuple[int, int]
+) -> int:
+    """Return the offset behind the last record older than `fresh` before the first one in it."""
+    base = stream << OFFSET_BITS
+    (first,) = connection.execute(
+        "SELECT place FROM records WHERE place >= ? AND place < ?"
+        " AND timestamp_ms BETWEEN ? AND ? ORDER BY place LIMIT 1",
+        (base + begin, base + bound, *fresh),
+    ).fetchone() or (base + bound,)
+    (last,) = connection.execute(
+        "SELECT place FROM records WHERE place >= ? AND place < ? AND timestamp_ms < ?"
+        " ORDER BY place DESC LIMIT 1",
+        (base + begin, first, fresh[0]),
+    ).fetchone() or (base + begin - 1,)
+    return int(last) - base + 1
 
 
 def new_member(connection: Connection, name: str) -> int:

@@ -5,6 +5,7 @@ values. Start reading at `resolver`; the table of label and state is in `table`.
 """
 
 from stream_al.labels.annotators import ANNOTATORS_MAX, EVIDENCE_MIN, Annotators
+from stream_al.labels.believed import DISAGREEMENT_MS, PATIENCE_S, BelievedTime
 from stream_al.labels.gold import GOLD_MAX, GoldQuestion
 from stream_al.labels.proposals import ProposalResult
 from stream_al.labels.resolver import Resolution, Resolver
@@ -14,11 +15,14 @@ from stream_al.labels.votes import Settled, Tied, Undecided, Verdict, decide_vot
 
 __all__ = [
     "ANNOTATORS_MAX",
+    "DISAGREEMENT_MS",
     "EVIDENCE_MIN",
     "GOLD_MAX",
+    "PATIENCE_S",
     "Action",
     "AnnotatorView",
     "Annotators",
+    "BelievedTime",
     "GoldQuestion",
     "OldestPending",
     "OpenQuery",

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from msgspec.json import Encoder
 
+from stream_al.labels.believed import DISAGREEMENT_MS
 from stream_al.messages import Query, Reason, Source, query_id_of
 
 WORDS_MAX = 10_000
@@ -199,10 +200,13 @@ class PendingTable:
 
         Its base time is the log's `timestamp_ms`, clipped to [the highest of `floor_ms` and the
         base times before it, `now_ms`]: the nearest to "first seen" that a rebuild can know.
+        A floor far beyond `now_ms` was written by a wrong clock.
         """
         assert query.event_id not in self._table, "an event has at most one pending query"
         line = self._lines.setdefault(place.partition, _Line())
-        base_ms = max(min(timestamp_ms, now_ms), floor_ms)
+        base_ms = min(timestamp_ms, now_ms)
+        if floor_ms <= now_ms + DISAGREEMENT_MS:
+            base_ms = max(base_ms, floor_ms)
         if line.base_ms_max is not None:
             base_ms = max(base_ms, line.base_ms_max)
         line.base_ms_max = base_ms

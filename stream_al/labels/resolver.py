@@ -125,6 +125,11 @@ class Resolver:
         return self._state.chain
 
     @property
+    def first_at_ms(self) -> int | None:
+        """Time of the journal's first record: nothing in the log is older."""
+        return self._state.first_at_ms
+
+    @property
     def queries_end(self) -> dict[int, int]:
         """Partition of queries → the offset after the last record seen; 0 before the first."""
         return self._state.queries_end

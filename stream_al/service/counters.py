@@ -45,6 +45,7 @@ class Counters:
     dead_letters: Counter[str] = field(default_factory=Counter)
     digest_mismatches: int = 0
     rebalances: int = 0
+    clock_disagreements: int = 0
     transactions_aborted: int = 0
     exits: Counter[str] = field(default_factory=Counter)
     """Of earlier lives of this worker's slot, by kind."""

@@ -76,6 +76,11 @@ class WorkerCollector(Collector):
             "Batches done again, since the group moved while they were made",
             counters.transactions_aborted,
         )
+        yield _count(
+            "clock_disagreements",
+            "Times that this resolver's clock jumped away from the log's time",
+            counters.clock_disagreements,
+        )
         # Each kind from the start: Prometheus sees no increase in a series that begins with 1.
         exits = dict.fromkeys(KINDS, 0) | counters.exits
         yield _counts("exits", "Ends of earlier lives of this slot", "kind", exits)

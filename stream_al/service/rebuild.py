@@ -5,7 +5,7 @@ from __future__ import annotations
 from stream_al.config import Config
 from stream_al.engine import parse
 from stream_al.gate import known_uncertainties
-from stream_al.labels import Resolver
+from stream_al.labels import DISAGREEMENT_MS, Resolver
 from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
 from stream_al.port import Log, Record
 from stream_al.service.groups import next_offset, resolver_group
@@ -60,11 +60,19 @@ def rebuild(log: Log, config: Config, *, now_ms: int) -> Resolver:
 
 
 def add_query(resolver: Resolver, record: Record, *, now_ms: int) -> list[JournalRecord]:
-    """Give a record of the queries topic to `resolver`; return what it journals about it."""
+    """Give a record of the queries topic to `resolver`; return what it journals about it.
+
+    A query follows its event: where the log's time of it is long before the event's, the scorer's
+    clock was wrong.
+    """
+    query = parse(Query, record.value)
+    timestamp_ms = record.timestamp_ms
+    if timestamp_ms + DISAGREEMENT_MS < query.asked_at_ms <= now_ms:
+        timestamp_ms = query.asked_at_ms
     return resolver.add_query(
-        parse(Query, record.value),
+        query,
         place=Source(partition=record.partition, offset=record.offset),
-        timestamp_ms=record.timestamp_ms,
+        timestamp_ms=timestamp_ms,
         now_ms=now_ms,
     )
 

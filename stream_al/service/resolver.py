@@ -51,6 +51,7 @@ from stream_al.service.groups import (
     read_to_end,
     resolver_group,
 )
+from stream_al.service.log_time import LogTime
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
 from stream_al.service.retention import Retention
@@ -124,7 +125,8 @@ class ResolverLoop:
         self._committed: dict[tuple[str, int], int] = {}
         self._resolver: Resolver | None = None
         self._known_partitions: tuple[int, ...] = ()
-        self._retention = Retention(log, config, now_ms=clock.now_ms())
+        self._retention = Retention(log, config, monotonic_s=clock.monotonic_s())
+        self._time = LogTime(log, config, clock=clock, counters=counters)
         self._member = log.join(self._group, self._journal, name=name)
 
     @property
@@ -139,6 +141,7 @@ class ResolverLoop:
         if batch.revoked:
             self._resolver = None
         if batch.assigned:
+            self._time.begin()
             self._take_over()
         resolver = self._resolver
         if resolver is None:
@@ -224,7 +227,12 @@ class ResolverLoop:
     # ------------------------------------------------------------------ deciding
 
     def _decide(self, resolver: Resolver) -> bool:
-        now_ms = self._clock.now_ms()
+        doubted = self._time.doubted
+        now_ms = self._time.now_ms()
+        if doubted and not self._time.doubted:
+            # What was asked meanwhile counts from another time now.
+            self._take_over()
+            return True
         step = _Step()
         step.journal += resolver.start(now_ms=now_ms)
         taken = list(self._read_inputs())
@@ -232,7 +240,8 @@ class ResolverLoop:
         step.journal += repeated
         if complete:
             self._handle_all(resolver, taken, step, now_ms)
-        step.journal += resolver.tick(now_ms)
+        if not self._time.doubted:
+            step.journal += resolver.tick(now_ms)
         step.journal += self._digests(resolver, now_ms)
         positions = self._positions | self._oldest_pending(resolver)
         if step.journal or positions != self._committed:
@@ -242,8 +251,16 @@ class ResolverLoop:
                 transaction.commit_position(self._journal, 0, Position(resolver.position))
             self._committed = positions
             self._count(step)
-        self._retention.enforce(now_ms)
+        self._drop_old(resolver, now_ms)
         return bool(taken or step.journal or not complete)
+
+    def _drop_old(self, resolver: Resolver, now_ms: int) -> None:
+        """Enforce retention where something can be old enough, whatever its record time says."""
+        began_ms = resolver.first_at_ms
+        if self._time.doubted or began_ms is None:
+            return
+        if now_ms - began_ms > self._config.log.retention:
+            self._retention.enforce(now_ms, monotonic_s=self._clock.monotonic_s())
 
     def _digests(self, resolver: Resolver, now_ms: int) -> list[JournalRecord]:
         found = self._witness()

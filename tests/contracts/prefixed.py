@@ -72,8 +72,10 @@ class Prefixed:
     def held_back(self, topic: str) -> dict[int, int]:
         return self.inner.held_back(self.prefix + topic)
 
-    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
-        return self.inner.enforce_retention(keep_ms, groups)
+    def enforce_retention(
+        self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int
+    ) -> int:
+        return self.inner.enforce_retention(keep_ms, groups, now_ms=now_ms)
 
     def committed(self, group: str, topic: str, partition: int) -> Position | None:
         return self.inner.committed(self.prefix + group, self.prefix + topic, partition)

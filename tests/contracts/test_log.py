@@ -509,9 +509,16 @@ def test_retention_drops_what_is_old_and_read(bench: Bench) -> None:
     bench.clock.now_ms = 61_001
     fill(log, "events", 2)
 
-    assert log.enforce_retention({"events": 60_001}, {"events": "g"}) == 0
-    assert log.enforce_retention({"events": 60_000}, {"events": "nobody"}) == 0
-    assert log.enforce_retention({"events": 60_000}, {"events": "g"}) == 6
+    assert (
+        log.enforce_retention({"events": 60_001}, {"events": "g"}, now_ms=bench.clock.now_ms) == 0
+    )
+    assert (
+        log.enforce_retention({"events": 60_000}, {"events": "nobody"}, now_ms=bench.clock.now_ms)
+        == 0
+    )
+    assert (
+        log.enforce_retention({"events": 60_000}, {"events": "g"}, now_ms=bench.clock.now_ms) == 6
+    )
     assert (log.begin("events", 0), log.end("events", 0)) == (6, 12)
     assert (log.begin("journal", 0), log.end("journal", 0)) == (0, 10)
     assert [r.offset for r in log.read("events", 0, 6, limit=1)] == [6]
@@ -524,10 +531,10 @@ def test_retention_by_time_alone_never_takes_the_young(bench: Bench) -> None:
     bench.clock.now_ms = 70_000
     fill(bench.log, "queries", 1)
 
-    assert bench.log.enforce_retention({"queries": 60_000}, {}) == 3
+    assert bench.log.enforce_retention({"queries": 60_000}, {}, now_ms=bench.clock.now_ms) == 3
     assert bench.log.begin("queries", 0) == 3
     bench.clock.now_ms = 200_000
-    assert bench.log.enforce_retention({"queries": 60_000}, {}) == 1
+    assert bench.log.enforce_retention({"queries": 60_000}, {}, now_ms=bench.clock.now_ms) == 1
     assert (bench.log.begin("queries", 0), bench.log.end("queries", 0)) == (4, 4)
     assert bench.log.append("queries", [Outgoing(b"", partition=0)]) == [(0, 4)]
 
@@ -538,7 +545,9 @@ def test_one_call_of_retention_is_bounded(bench: Bench) -> None:
         fill(bench.log, "queries", 6_000, partition)
     bench.clock.now_ms = 10**6
 
-    dropped = [bench.log.enforce_retention({"queries": 1}, {}) for _ in range(3)]
+    dropped = [
+        bench.log.enforce_retention({"queries": 1}, {}, now_ms=bench.clock.now_ms) for _ in range(3)
+    ]
 
     assert dropped == [10_000, 2_000, 0]
 
@@ -547,7 +556,7 @@ def test_reading_what_was_dropped_says_where_it_begins(bench: Bench) -> None:
     """A position below the beginning means lost data: Gone, from read and poll, never silence."""
     fill(bench.log, "journal", 5)
     bench.clock.now_ms = 10**6
-    bench.log.enforce_retention({"journal": 1}, {})
+    bench.log.enforce_retention({"journal": 1}, {}, now_ms=bench.clock.now_ms)
     member = owner_of(bench.log, "journal")
     member.seek(0, 2)
 

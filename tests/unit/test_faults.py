@@ -127,7 +127,7 @@ def test_the_rest_is_passed_on() -> None:
     assert claim is not None
     with claim:
         assert log.claim("a") is None
-    assert log.enforce_retention({"events": 1}, {}) == 0
+    assert log.enforce_retention({"events": 1}, {}, now_ms=0) == 0
     assert log.owners("g", "events")[0].member is None
     assert (log.begin("events", 0), log.end("events", 0), log.partition_count("events")) == (
         0,

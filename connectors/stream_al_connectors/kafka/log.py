@@ -156,9 +156,11 @@ class KafkaLog:
                 self._appending = self._transport.writer()
             return self._appending.append(topic, outgoing, self._clock(), partitions=count)
 
-    def enforce_retention(self, keep_ms: dict[str, int], groups: dict[str, str]) -> int:
+    def enforce_retention(
+        self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int
+    ) -> int:
         """Drop nothing: the brokers keep each topic as long as its `retention.ms` says."""
-        del keep_ms, groups
+        del keep_ms, groups, now_ms
         return 0
 
     def rewrite(self, topic: str, partition: int, values: dict[int, bytes]) -> None:
