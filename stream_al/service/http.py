@@ -1,12 +1,23 @@
-"""`/metrics`, `/healthz` and `/readyz` of a worker, on a thread of their own."""
+"""`/metrics`, `/healthz` and `/readyz` of a worker, on threads of their own.
+
+Whoever connects, and whatever they send or leave out, the work goes on: a connection has a deadline
+for its request and one for its answer, there are few at a time, the oldest makes room for a new
+one, and nothing of theirs reaches the loop.
+"""
 
 from __future__ import annotations
 
+import io
+import socket
+import sys
 import threading
 import time
+from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar, Self
+from socketserver import TCPServer
+from typing import Any, ClassVar, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -15,6 +26,18 @@ from stream_al.config import HttpSection, LogSection
 from stream_al.service.logs import log as log_line
 from stream_al.service.metrics import WorkerCollector
 
+CONNECTIONS_MAX = 16
+"""At a time. Prometheus, a probe or two and a person need four."""
+REQUEST_S_MAX = 5.0
+ANSWER_S_MAX = 10.0
+REQUEST_BYTES_MAX = 16_384
+ROOM_S_MAX = 1.0
+"""How long a new connection waits for the one that makes room to be closed."""
+ACCEPT_AGAIN_S = 0.2
+"""After the system refused a connection: it has no file for it now."""
+PAGE_AGE_S_MAX = 0.2
+"""A page of metrics serves everybody who asks within this time."""
+FAILED_EVERY_S = 60.0
 STEP_S_MAX = 30.0
 """Unless a step may take longer: on Kafka `log.poll_interval` says so."""
 
@@ -61,15 +84,13 @@ class Server:
     """The worker's HTTP server; a taken port is replaced by a free one, and the log says so."""
 
     def __init__(self, section: HttpSection, collector: WorkerCollector, health: Health) -> None:
-        registry = CollectorRegistry()
-        registry.register(collector)
-        handler = type("Handler", (_Handler,), {"registry": registry, "health": health})
+        page = _Page(collector)
+        handler = type("Handler", (_Handler,), {"page": page, "health": health})
         try:
-            self._server = ThreadingHTTPServer((section.host, section.port), handler)
+            self._server = _Server((section.host, section.port), handler)
         except OSError as error:
-            self._server = ThreadingHTTPServer((section.host, 0), handler)
+            self._server = _Server((section.host, 0), handler)
             log_line("port_taken", wanted=section.port, using=self.port, why=error.strerror)
-        self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         log_line("http_listening", host=section.host, port=self.port)
 
@@ -84,15 +105,116 @@ class Server:
         self._server.server_close()
 
 
+class _Page:
+    """The page of metrics, made by one thread at a time, and not for everyone anew."""
+
+    def __init__(self, collector: WorkerCollector) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(collector)
+        self._guard = threading.Lock()
+        self._made_s = float("-inf")
+        self._body = b""
+
+    def body(self) -> bytes:
+        """Return the page."""
+        with self._guard:
+            now_s = time.monotonic()
+            if now_s - self._made_s >= PAGE_AGE_S_MAX:
+                self._body = generate_latest(self._registry)
+                self._made_s = now_s
+            return self._body
+
+
+class _Server(ThreadingHTTPServer):
+    """A thread a connection, of which there are few: the oldest makes room.
+
+    Attributes
+    ----------
+    _open
+        Connections under way, oldest first; at most `CONNECTIONS_MAX`.
+    _room
+        Counts those that may still come.
+    _failed_s
+        When a line last said that something of ours failed here.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._open: OrderedDict[Any, None] = OrderedDict()
+        self._guard = threading.Lock()
+        self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self._failed_s = float("-inf")
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking for the host's full name, which can take a resolver's time-out."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; without a file for it, rest, for the connection goes on waiting."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(ACCEPT_AGAIN_S)
+            raise
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection a thread, and room by ending the oldest one."""
+        if not self._room.acquire(blocking=False):
+            with self._guard:
+                oldest = next(iter(self._open), None)
+            if oldest is not None:
+                with suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread closes it
+            if not self._room.acquire(timeout=ROOM_S_MAX):
+                self.shutdown_request(request)
+                return
+        with self._guard:
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def close_request(self, request: Any) -> None:
+        """Close, and make room if it took any."""
+        super().close_request(request)
+        with self._guard:
+            had_room = request in self._open
+            self._open.pop(request, None)
+        if had_room:
+            self._room.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - its name
+        """Say what failed here, once a minute; who hangs up is no news."""
+        error = sys.exception()
+        now_s = time.monotonic()
+        if isinstance(error, OSError) or now_s - self._failed_s < FAILED_EVERY_S:
+            return
+        self._failed_s = now_s
+        log_line("http_failed", why=f"{type(error).__name__}: {error}")
+
+
 class _Handler(BaseHTTPRequestHandler):
-    registry: ClassVar[CollectorRegistry]
+    page: ClassVar[_Page]
     health: ClassVar[Health]
+    timeout = ANSWER_S_MAX
+
+    def setup(self) -> None:
+        """Read the request's head whole, within its bounds of time and size."""
+        super().setup()
+        self.rfile = io.BytesIO(_head(self.connection))
+        self.connection.settimeout(ANSWER_S_MAX)
 
     def do_GET(self) -> None:
         """Answer one of the three pages."""
         path = self.path.partition("?")[0]
         if path == "/metrics":
-            body = generate_latest(self.registry)
+            try:
+                body = self.page.body()
+            except Exception:
+                self._send(500, b"the metrics can't be made; the log says why\n")
+                raise
             self._send(200, body, "text/plain; version=0.0.4; charset=utf-8")
         elif path == "/healthz":
             alive = self.health.alive()
@@ -112,3 +234,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing: scrapes are no news."""
+
+
+def _head(connection: socket.socket) -> bytes:
+    """Return what a client asks, to the empty line; nothing when it takes too long or too much."""
+    until_s = time.monotonic() + REQUEST_S_MAX
+    head = b""
+    while b"\r\n\r\n" not in head and b"\n\n" not in head:
+        left_s = until_s - time.monotonic()
+        if left_s <= 0 or len(head) >= REQUEST_BYTES_MAX:
+            return b""
+        connection.settimeout(left_s)
+        try:
+            more = connection.recv(REQUEST_BYTES_MAX - len(head))
+        except OSError:
+            return b""
+        if not more:
+            return b""
+        head += more
+    return head

@@ -178,7 +178,6 @@ def test_a_redacted_log_is_read(old: Old) -> None:
     assert old.count("journal") == 470
 
 
-@pytest.mark.xfail(reason="A1: what is from before a redaction can't be compared yet", strict=False)
 @redacted
 def test_a_redacted_log_goes_on(old: Old) -> None:
     """Upgrades, A1: 0.1.0 ended as `diverged` there, for ever."""
