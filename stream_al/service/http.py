@@ -151,7 +151,7 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking for the host's full name, which can take a resolver's time-out."""
         TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept; without a file for it, rest, for the connection goes on waiting."""
