@@ -1,6 +1,7 @@
 """The terminal annotator: one query at a time, one key a label, undo, skip.
 
-A query on screen is claimed in the log, so nobody else sees it; a claim dies with its process.
+A query on screen is claimed in the log, so nobody else on this machine sees it; a claim dies with
+its process.
 """
 
 from __future__ import annotations
@@ -15,22 +16,29 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.cells import cell_len
 from rich.panel import Panel
 from rich.text import Text
 
 from stream_al.config import Config
+from stream_al.escaping import visible
 from stream_al.labels import OpenQuery
-from stream_al.messages import Label, LabelKind
+from stream_al.messages import Label, LabelKind, Outcome
 from stream_al.port import Log
-from stream_al.service.answering import append_label, await_outcome, in_one_line, predicted
+from stream_al.service.answering import append_label, await_outcome
+from stream_al.service.console import SafeConsole
 from stream_al.service.desk import Desk
 from stream_al.service.gold import outcome_shown
+from stream_al.service.question import Field, Fitted, fields_of_query, fitted, folded, pages
 
 IDLE_S = 0.5
-TEXT_CHARACTERS_MAX = 2_000
-CLASSES_MAX = 9
-LABEL_KEYS = "123456789"
+LABEL_KEYS = "123456789abcdefghijkloprtvwxy"
+"""Without those that say something else: m, n, q, s, u, z."""
+BORDER_CELLS = 4
+BORDER_LINES = 2
+LINES_KEPT = 2
+"""For what became of the last answer, and for the cursor."""
+LINES_MIN = 3
 END = "\x04"
 QUIT = ("q", END)
 
@@ -38,13 +46,23 @@ QUIT = ("q", END)
 class Annotating:
     """One person's session."""
 
-    def __init__(self, log: Log, config: Config, *, annotator: str, console: Console) -> None:
+    def __init__(
+        self,
+        log: Log,
+        config: Config,
+        *,
+        annotator: str,
+        console: SafeConsole,
+        show_prediction: bool = False,
+    ) -> None:
         self._config = config
+        self._show_prediction = show_prediction
         self._annotator = annotator
         self._console = console
         self._desk = Desk(log, config, annotator)
         self._log = log
         self._last: tuple[OpenQuery, Label] | None = None
+        self._waiting = False
 
     def run(self) -> None:
         """Show queries until `q`."""
@@ -60,49 +78,100 @@ class Annotating:
         """Show the most urgent query that nobody else sees; False when the person quits."""
         with self._desk.next() as opened:
             if opened is not None:
+                self._waiting = False
                 return self._ask(opened, revision=0)
-        self._console.print("nothing open; waiting (q quits)", end="\r")
+        if not self._waiting:
+            self._console.print("nothing open; waiting (q quits)")
+            self._waiting = True
         return _key(IDLE_S) not in QUIT
 
     def _ask(self, opened: OpenQuery, *, revision: int) -> bool:
-        query = opened.query
-        classes = list(dict.fromkeys([*self._desk.classes, *query.probabilities]))[:CLASSES_MAX]
-        self._show(opened, classes)
+        classes = self._desk.classes
+        event_id = opened.query.event_id
+        fields = fields_of_query(opened, show_prediction=self._show_prediction)
+        if not self._fits(event_id):
+            fields.insert(0, Field("event", visible(event_id)))
+        cut = self._show(event_id, fields, classes)
+        rest: Iterator[Fitted] = iter(())
         started = time.monotonic()
         while True:
             key = _key(None)
             if key in QUIT:
                 return False
+            if key == "m" and cut:
+                page = next(rest, None)
+                if page is None:
+                    rest = pages(fields, *self._room(classes))
+                    page = next(rest)
+                self._panel(event_id, page.lines)
+                self._keys(classes, "m" if page.cut else "m again")
+                continue
             if key == "z":
                 if not self._undo():
                     return False
-                self._show(opened, classes)
+                self._show(event_id, fields, classes)
                 continue
             said = self._said(key, classes)
             if said is not None:
                 lead_time_ms = round((time.monotonic() - started) * 1_000)
-                self._send(opened, *said, revision=revision, lead_time_ms=lead_time_ms)
-                return True
+                if self._answer(opened, *said, revision=revision, lead_time_ms=lead_time_ms):
+                    return True
+                self._show(event_id, fields, classes)
 
-    def _show(self, opened: OpenQuery, classes: list[str]) -> None:
-        query = opened.query
-        keys = "   ".join(f"[{key}] {name}" for key, name in zip(LABEL_KEYS, classes, strict=False))
-        why = f"{query.reason}, asked with probability {query.propensity:.3f}"
-        body = Text(in_one_line(query)[:TEXT_CHARACTERS_MAX])
-        below = f"predicted {predicted(query)}  ·  {why}  ·  {len(opened.votes)} votes so far"
-        self._console.print(
-            Panel(body, title=Text(query.event_id), subtitle=Text(below), title_align="left")
-        )
-        self._console.print(
-            Text(f"{keys}   [n] new class   [s] skip   [u] unsure   [z] undo   [q] quit")
-        )
+    # ------------------------------------------------------------------ the screen
+
+    def _show(self, event_id: str, fields: list[Field], classes: list[str]) -> bool:
+        """Show a query, as much of it as fits; return whether anything is cut."""
+        shown = fitted(fields, *self._room(classes))
+        self._panel(event_id, shown.lines)
+        self._keys(classes, "m" if shown.cut else "")
+        return shown.cut
+
+    def _fits(self, event_id: str) -> bool:
+        """Whether an id goes whole into the line above a query."""
+        return cell_len(visible(event_id)) <= self._console.width - 2 * BORDER_CELLS
+
+    def _room(self, classes: list[str]) -> tuple[int, int]:
+        """Return the cells and lines that a query has on this screen."""
+        size = self._console.size
+        around = BORDER_LINES + LINES_KEPT + len(self._key_lines(classes, "m again"))
+        return size.width - BORDER_CELLS, max(LINES_MIN, size.height - around)
+
+    def _panel(self, event_id: str, lines: tuple[str, ...]) -> None:
+        title = Text(visible(event_id)) if self._fits(event_id) else None
+        body = Text("\n".join(lines))
+        self._console.print(Panel(body, title=title, title_align="left"), soft_wrap=False)
+
+    def _keys(self, classes: list[str], more: str) -> None:
+        self._console.print(Text("\n".join(self._key_lines(classes, more))), soft_wrap=False)
+
+    def _key_lines(self, classes: list[str], more: str) -> list[str]:
+        """Return what the keys are for, as many on a line as there is room for."""
+        keys = [f"[{key}] {visible(name)}" for key, name in zip(LABEL_KEYS, classes, strict=False)]
+        if self._names_classes(classes):
+            keys.append("[n] new class" if self._config.labels.classes is None else "[n] another")
+        keys += ["[s] skip", "[u] unsure", "[z] undo"]
+        if more:
+            keys.append("[m] more" if more == "m" else "[m] from the start")
+        lines = [""]
+        for key in (*keys, "[q] quit"):
+            longer = f"{lines[-1]}   {key}" if lines[-1] else key
+            if lines[-1] and cell_len(longer) > self._console.width:
+                lines.append(key)
+            else:
+                lines[-1] = longer
+        return [part for line in lines for part in folded(line, self._console.width)]
+
+    def _names_classes(self, classes: list[str]) -> bool:
+        """Whether a class may be named by hand: a new one, or one that has no key."""
+        return self._config.labels.classes is None or len(classes) > len(LABEL_KEYS)
 
     def _said(self, key: str, classes: list[str]) -> tuple[LabelKind, str | None] | None:
         if key == "s":
             return "skip", None
         if key == "u":
             return "unsure", None
-        if key == "n" and self._config.labels.classes is None:
+        if key == "n" and self._names_classes(classes):
             name = self._new_class()
             return ("label", name) if name else None
         if key in LABEL_KEYS and LABEL_KEYS.index(key) < len(classes):
@@ -110,46 +179,34 @@ class Annotating:
         return None
 
     def _new_class(self) -> str:
-        self._console.print("name of the new class, then Enter: ", end="")
+        asked = "name of the class, then Enter: "
+        self._console.print(asked, end="")
         name = ""
         while (key := _key(None)) not in {"\r", "\n", END}:
             name = name[:-1] if key in {"\x7f", "\b"} else name + key
-            self._console.print(f"\rname of the new class, then Enter: {name} ", end="",
-                                markup=False)  # fmt: skip
+            self._console.file.write(f"\r{asked}{visible(name)} \b")
+            self._console.file.flush()
         self._console.print()
         return name.strip()
 
-    def _send(
+    def _answer(
         self,
         opened: OpenQuery,
         kind: LabelKind,
         label: str | None,
         *,
         revision: int,
-        lead_time_ms: int | None = None,
-    ) -> str:
-        """Append what the person said; return, and show, what became of it."""
-        said = Label(
-            event_id=opened.query.event_id,
-            kind=kind,
-            label=label,
-            annotator=self._annotator,
-            revision=revision,
-            at_ms=_now_ms(),
-            lead_time_ms=lead_time_ms,
-            source="terminal",
-        )
-        outcome = await_outcome(
-            self._log, self._config, append_label(self._log, self._config, said)
-        )
-        became = "recorded, no worker has taken it yet"
-        if outcome is not None:
-            became = outcome_shown(opened, outcome.outcome)
-        if kind != "retract":
-            self._console.print(Text(f"{said.event_id}: {label or kind}: {became}"))
+        lead_time_ms: int,
+    ) -> bool:
+        """Send what the person said and show what became of it; False when it can't be taken."""
+        said, outcome = self._send(opened, kind, label, revision, lead_time_ms)
+        shown = f"{said.event_id}: {label or kind}: {_became(opened, outcome)}"
+        refused = outcome is not None and outcome.outcome == "invalid"
+        self._console.print(f"{shown} ({outcome.reason})" if outcome and refused else shown)
+        if not refused:
             self._desk.answered.add(said.event_id)
             self._last = (opened, said)
-        return became
+        return not refused
 
     def _undo(self) -> bool:
         """Take the last answer back and ask again; False when the person quits."""
@@ -161,9 +218,38 @@ class Annotating:
         revision = last.revision
         if last.kind == "label":
             revision += 1
-            became = self._send(opened, "retract", None, revision=revision)
-            self._console.print(Text(f"{last.event_id}: {last.label} taken back: {became}"))
+            _, outcome = self._send(opened, "retract", None, revision)
+            became = _became(opened, outcome)
+            self._console.print(f"{last.event_id}: {last.label} taken back: {became}")
         return self._ask(opened, revision=revision + 1)
+
+    def _send(
+        self,
+        opened: OpenQuery,
+        kind: LabelKind,
+        label: str | None,
+        revision: int,
+        lead_time_ms: int | None = None,
+    ) -> tuple[Label, Outcome | None]:
+        """Append what the person said; return it, and its outcome when a worker took it."""
+        said = Label(
+            event_id=opened.query.event_id,
+            kind=kind,
+            label=label,
+            annotator=self._annotator,
+            revision=revision,
+            at_ms=_now_ms(),
+            lead_time_ms=lead_time_ms,
+            source="terminal",
+        )
+        place = append_label(self._log, self._config, said)
+        return said, await_outcome(self._log, self._config, place)
+
+
+def _became(opened: OpenQuery, outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "recorded, no worker has taken it yet"
+    return outcome_shown(opened, outcome.outcome)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What every front end for annotators does: show a query, send a label, wait for its outcome."""
+"""What every front end for annotators does: send a label, wait for its outcome."""
 
 from __future__ import annotations
 
@@ -6,27 +6,11 @@ import time
 
 from stream_al.config import Config
 from stream_al.engine import parse
-from stream_al.escaping import visible
-from stream_al.messages import Label, Outcome, Query
+from stream_al.messages import Label, Outcome
 from stream_al.port import Log, Outgoing
 
 OUTCOME_WAIT_S = 3.0
 OUTCOME_POLL_S = 0.03
-
-
-def predicted(query: Query) -> str:
-    """Return the prediction as people read it: `spam 69 %`."""
-    if query.label is None:
-        return "nothing yet"
-    return f"{query.label} {query.probabilities[query.label]:.0%}"
-
-
-def in_one_line(query: Query) -> str:
-    """Return what the event says, in one line: its text, else its features."""
-    text = query.features.get("text")
-    if not isinstance(text, str):
-        text = "  ".join(f"{name}={value}" for name, value in query.features.items())
-    return visible(" ".join(text.split()))
 
 
 def append_label(log: Log, config: Config, label: Label) -> tuple[int, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,13 +27,24 @@ SHOWN_S = 15.0
 class Terminal:
     """A person at a terminal who runs `stream-al annotate`."""
 
-    def __init__(self, deployment: Deployment, annotator: str) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        annotator: str,
+        *options: str,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         self._descriptor, follower = pty.openpty()
+        environment = ENVIRONMENT | {"TERM": "xterm"}
+        if size is not None:  # columns and lines
+            environment = {k: v for k, v in environment.items() if k not in {"COLUMNS", "LINES"}}
+            packed = struct.pack("HHHH", size[1], size[0], 0, 0)
+            fcntl.ioctl(follower, termios.TIOCSWINSZ, packed)
         self.text = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "stream_al", "annotate", "--annotator", annotator],
+            [sys.executable, "-m", "stream_al", "annotate", "--annotator", annotator, *options],
             cwd=deployment.folder,
-            env=ENVIRONMENT | {"TERM": "xterm"},
+            env=environment,
             stdin=follower,
             stdout=follower,
             stderr=follower,
@@ -98,14 +112,13 @@ def _labels(deployment: Deployment) -> list[dict[str, Any]]:
 
 
 def test_one_key_a_label(deployment: Deployment, people: Callable[[str], Terminal]) -> None:
-    """The event, the prediction and why it was asked; a key answers; s skips, u is unsure."""
+    """The event, and what the keys are for; a key answers; s skips, u is unsure."""
     ana = people("ana")
     panel = ana.wait_for(r"─ (e-\d+) ─.*?\[q\] quit").group(0)
     first = re.search(r"e-\d+", panel).group()  # type: ignore[union-attr]
     assert f"offer number {first[2:]}" in panel
-    assert "predicted nothing yet" in panel
-    assert "cold_start, asked with probability 1.000" in panel
     assert "[1] ham   [2] spam" in panel
+    assert "[n]" not in panel  # the set is closed
 
     ana.press("2")
     ana.wait_for(f"{first}: spam: applied")

@@ -8,13 +8,7 @@ import typer
 
 from stream_al.errors import ConfigurationError
 from stream_al.messages import Label, LabelKind, Query
-from stream_al.service.answering import (
-    OUTCOME_WAIT_S,
-    append_label,
-    await_outcome,
-    in_one_line,
-    predicted,
-)
+from stream_al.service.answering import OUTCOME_WAIT_S, append_label, await_outcome
 from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
@@ -25,9 +19,18 @@ from stream_al.service.commands.common import (
     out,
     print_json,
 )
+from stream_al.service.question import in_one_line, is_predicted, predicted
 from stream_al.service.rebuild import rebuild
 
 AnnotatorOption = Annotated[str | None, typer.Option(help="Your name [default: user@host].")]
+
+ShowPredictionOption = Annotated[
+    bool,
+    typer.Option(
+        "--show-prediction",
+        help="Show the model's prediction too, which sways people; never of random queries.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +42,11 @@ def register(app: typer.Typer) -> None:
 
 def queries(
     limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+    show_prediction: ShowPredictionOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List open queries, most urgent first.
+    """List open queries, most urgent first; `--json` has all of each.
 
     Example: `stream-al queries --limit 5`
     """
@@ -54,21 +58,25 @@ def queries(
         print_json([query.model_dump(mode="json") for query in found])
         return
     if found:
-        headings = ("event", "predicted", "why", "p", "asked", "what")
-        out.show_table(headings, [_row(query) for query in found], cut="what")
+        headings = ["event", "why", "p", "asked", "what"]
+        rows = [_row(query) for query in found]
+        if show_prediction:
+            headings.insert(1, "predicted")
+            for query, row in zip(found, rows, strict=True):
+                row.insert(1, predicted(query) if is_predicted(query) else "–")
+        out.show_table(headings, rows, cut="what")
     err.print(f"{open_count:,} open; answer one with `stream-al label EVENT_ID LABEL`")
 
 
-def _row(query: Query) -> tuple[str, ...]:
+def _row(query: Query) -> list[str]:
     age_s = max(0, now_ms() - query.asked_at_ms) // 1_000
-    return (
+    return [
         query.event_id,
-        predicted(query),
         query.reason,
         f"{query.propensity:.3f}",
         f"{age_s // 3600}h{age_s % 3600 // 60:02}m{age_s % 60:02}s ago",
         in_one_line(query),
-    )
+    ]
 
 
 def label(
@@ -118,11 +126,13 @@ def label(
 
 def annotate(
     annotator: AnnotatorOption = None,
+    show_prediction: ShowPredictionOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Answer queries in the terminal, one key each: a label, s skip, u unsure, z undo, q quit.
 
-    Two people never see one query at the same time.
+    Two people never see one query at the same time when they sit at one machine, on whatever log.
+    People on different machines may get the same one: their answers count as two votes on it.
 
     Example: `stream-al annotate --annotator ana`
     """
@@ -130,4 +140,10 @@ def annotate(
 
     needs = ("queries", "journal", "labels", "outcomes")
     with opened(config, needs=needs) as (settings, log):
-        Annotating(log, settings, annotator=actor_or_default(annotator), console=err).run()
+        Annotating(
+            log,
+            settings,
+            annotator=actor_or_default(annotator),
+            console=err,
+            show_prediction=show_prediction,
+        ).run()
