@@ -212,7 +212,10 @@ class Log(Protocol):
         """Return who owns each partition, as well as can be seen from outside."""
 
     def claim(self, name: str) -> AbstractContextManager[None] | None:
-        """Take a short claim that dies with this process; None when somebody else holds it."""
+        """Take a short claim that dies with this process; None when somebody else holds it.
+
+        Seen by the processes of this machine only, on Kafka by those of the same user.
+        """
 
     def enforce_retention(
         self, keep_ms: dict[str, int], groups: dict[str, str], *, now_ms: int

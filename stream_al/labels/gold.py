@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from stream_al.messages import Features, GoldEntry, VoteEntry
 
@@ -24,6 +25,15 @@ class GoldQuestion:
     event_id: str
     label: str
     features: Features
+    segment: str | None = None
+    meta: Any = None
+
+
+def question_of(entry: GoldEntry) -> GoldQuestion | None:
+    """Return the question of a record; None when its features were blanked."""
+    if entry.features is None:
+        return None
+    return GoldQuestion(entry.event_id, entry.label, entry.features, entry.segment, entry.meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +68,10 @@ class GoldTable:
     def fold(self, entry: GoldEntry) -> None:
         """Take in a question; one whose features were blanked can't be put any more."""
         self._questions.pop(entry.event_id, None)
-        if entry.features is None:
+        question = question_of(entry)
+        if question is None:
             return
-        self._questions[entry.event_id] = GoldQuestion(entry.event_id, entry.label, entry.features)
+        self._questions[entry.event_id] = question
         if len(self._questions) > GOLD_MAX:
             del self._questions[next(iter(self._questions))]
 
@@ -79,4 +90,5 @@ class GoldTable:
     def described(self) -> list[object]:
         """Return the whole state, to be compared."""
         answers = [(key, one.label, one.revision) for key, one in self._answers.items()]
-        return [[(one.event_id, one.label, one.features) for one in self], answers]
+        asked = [(one.event_id, one.label, one.features, one.segment, one.meta) for one in self]
+        return [asked, answers]

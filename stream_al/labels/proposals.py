@@ -179,7 +179,14 @@ def seed_entry(proposal: ControlProposal, *, now_ms: int) -> SeedEntry:
 def gold_entry(proposal: ControlProposal, *, now_ms: int) -> GoldEntry:
     """Return the record of a sound gold question, which has all that a seed has."""
     seed = seed_entry(proposal, now_ms=now_ms)
-    return GoldEntry(at_ms=now_ms, event_id=seed.event_id, label=seed.label, features=seed.features)
+    return GoldEntry(
+        at_ms=now_ms,
+        event_id=seed.event_id,
+        label=seed.label,
+        features=seed.features,
+        segment=proposal.segment,
+        meta=proposal.meta,
+    )
 
 
 def model_entry(

@@ -26,7 +26,7 @@ from stream_al.config import Config
 from stream_al.errors import Fenced
 from stream_al.labels.closed import UNLOCATED
 from stream_al.labels.entries import closed_entry, outcome_of
-from stream_al.labels.gold import GoldQuestion
+from stream_al.labels.gold import GoldQuestion, question_of
 from stream_al.labels.hearing import answerable, hear
 from stream_al.labels.pending import PendingQuery
 from stream_al.labels.proposals import (
@@ -359,8 +359,7 @@ class Resolver:
                     return ProposalResult()
             case "gold":
                 record = gold_entry(proposal, now_ms=now_ms)
-                known = self._state.gold.get(record.event_id)
-                if known is not None and known.label == record.label:
+                if self._state.gold.get(record.event_id) == question_of(record):
                     return ProposalResult()
         return ProposalResult(records=tuple(self._decided([record])))
 

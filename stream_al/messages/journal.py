@@ -1,8 +1,9 @@
 """The journal: everything that was learnt, closed and set, in one order.
 
-One writer, the resolver. A record's *header* is every field except `features` and `chain`;
-`payload_hash` is the hash of the features. `chain` covers the chain before it and the header, so a
-person's features can be blanked on request and the chain still proves the rest.
+One writer, the resolver. A record's *header* is every field except `features`, `meta` and `chain`;
+`payload_hash` is the hash of the features, of a list of both where there is a `meta`. `chain`
+covers the chain before it and the header, so a person's data can be blanked on request and the
+chain still proves the rest.
 """
 
 from __future__ import annotations
@@ -161,16 +162,21 @@ class SeedEntry(Entry):
     features: Features | None = None
 
 
-class GoldEntry(Entry):
+class GoldEntry(Grown):
     """An event of a known label, to see how good annotators are: it teaches and estimates nothing.
 
-    Annotators answer it as any query; their answers are `vote` records with a `truth`.
+    Annotators answer it as any query; their answers are `vote` records with a `truth`. `segment`
+    and `meta` are shown to them, as those of any query are.
     """
+
+    LATER = frozenset({"segment", "meta"})
 
     kind: Literal["gold"] = "gold"
     event_id: str
     label: str
     features: Features | None = None
+    segment: str | None = None
+    meta: Any = None
 
 
 class VolunteeredEntry(Entry):
@@ -294,8 +300,9 @@ def chained(record: Any, chain: str) -> Any:
     features = getattr(record, "features", None)
     payload_hash = record.payload_hash
     if features is not None:
-        payload_hash = _hash(features)
-    header = record.model_dump(exclude={"features", "chain"})
+        meta = getattr(record, "meta", None)
+        payload_hash = _hash(features if meta is None else [features, meta])
+    header = record.model_dump(exclude={"features", "meta", "chain"})
     header["payload_hash"] = payload_hash
     return record.model_copy(update={"payload_hash": payload_hash, "chain": _hash([chain, header])})
 
@@ -323,6 +330,8 @@ class ControlProposal(Message):
     event_id: str | None = None
     label: str | None = None
     features: Features | None = None
+    segment: str | None = None
+    meta: Any = None
     config_hash: str | None = None
     preset: str | None = None
     start: Literal["empty", "replay"] = "empty"

@@ -1,7 +1,7 @@
 """The terminal annotator: one query at a time, one key a label, undo, skip.
 
-A query on screen is claimed in the log, so nobody else on this machine sees it; a claim dies with
-its process.
+A query on screen is claimed, so nobody else on this machine sees it (on Kafka: nobody else of the
+same user); a claim dies with its process. A desk on another machine may show the same query.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""An annotator's desk: the next query that nobody else sees and nobody has answered.
+"""An annotator's desk: the next query that nobody else here sees and nobody has answered.
 
-A query is claimed in the log while it is on screen; a claim dies with its process. Open queries are
-read in bulk and then followed by the tails of journal and labels, so that a key costs no refold.
-Gold questions come in between and need no claim: everybody answers each of them.
+A query is claimed while it is on screen, and a claim dies with its process. Claims are seen on this
+machine only (on Kafka: by the same user), so a desk elsewhere may show the same query.
+Open queries are read in bulk and then followed by the tails of journal and labels, so that a key
+costs no refold. Gold questions come in between and need no claim: everybody answers each of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from stream_al.errors import InvalidInput
 from stream_al.labels import GoldQuestion, OpenQuery
 from stream_al.messages import ClosedEntry, Label, LabelEntry
 from stream_al.port import Log
-from stream_al.service.gold import disguised, gold_before
+from stream_al.service.gold import alike, disguised, gold_before
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import journal, records
 
@@ -111,7 +112,7 @@ class Desk:
             if self._annotator not in {vote.annotator for vote in opened.votes}
             and self._annotator not in opened.passed_by
         )
-        self._gold = resolver.gold_questions(self._annotator)
+        self._gold = alike(resolver.gold_questions(self._annotator), self._queue)
         self._follow()
 
     def _follow(self) -> None:

@@ -1,16 +1,19 @@
 """Gold questions at an annotator's desk: which one comes when, and how it looks. Pure.
 
-Nothing on the screen tells it from a query: it borrows the prediction and the reason of a query
-that is open, and what became of the answer is said as for any other.
+Nothing on the screen tells it from a query: it has segment and meta of its own, it is not put where
+it would stand out by the names of its fields, and what became of the answer is said as for any
+other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from stream_al.labels import GoldQuestion, OpenQuery
-from stream_al.messages import NO_QUERY, OutcomeName, query_id_of
+from stream_al.messages import NO_QUERY, Features, OutcomeName, query_id_of
+from stream_al.service.question import values_of
 
 _RANGE = 2**64
 
@@ -47,13 +50,16 @@ def gold_before(
 
 
 def disguised(gold: GoldQuestion, like: OpenQuery) -> OpenQuery:
-    """Return a gold question as a query that looks like another one that nobody answered."""
+    """Return a gold question as a query; its times and votes are those of another one."""
     query = like.query.model_copy(
         update={
             "query_id": query_id_of(gold.event_id),
             "event_id": gold.event_id,
             "features": gold.features,
-            "meta": None,
+            "segment": gold.segment,
+            "meta": gold.meta,
+            "label": None,
+            "probabilities": {},
         }
     )
     return OpenQuery(
@@ -64,6 +70,29 @@ def disguised(gold: GoldQuestion, like: OpenQuery) -> OpenQuery:
         votes_wanted=like.votes_wanted,
         passed_by=(),
     )
+
+
+def alike(questions: Sequence[GoldQuestion], queries: Sequence[OpenQuery]) -> list[GoldQuestion]:
+    """Return the gold questions that the names of their fields do not tell from `queries`.
+
+    One that lacks a field which all queries show stands out, and one that has a field of its own.
+
+    Examples
+    --------
+    >>> alike([GoldQuestion("g", "spam", {"text": "free"})], ())
+    []
+    """
+    shown = [_names(one.query.features, one.query.segment, one.query.meta) for one in queries]
+    if not shown:
+        return []
+    every, some = frozenset.intersection(*shown), frozenset[str]().union(*shown)
+    return [
+        one for one in questions if every <= _names(one.features, one.segment, one.meta) <= some
+    ]
+
+
+def _names(features: Features, segment: str | None, meta: Any) -> frozenset[str]:
+    return frozenset(name for name, _ in values_of(features, segment, meta))
 
 
 def outcome_shown(opened: OpenQuery, outcome: OutcomeName) -> OutcomeName:

@@ -51,16 +51,24 @@ def fields_of(features: Mapping[str, Any], segment: str | None, meta: Any) -> li
     >>> [one.said for one in fields_of({"n": 1, "text": "hi"}, "en", {"url": "x", "a": [1]})]
     ['hi', 'n: 1', 'segment: en', 'meta.a: [1]', 'meta.url: x']
     """
-    found = [Field("", _shown(features[TEXT]))] if TEXT in features else []
-    found += [Field(visible(name), _shown(features[name])) for name in sorted(features, key=str)
-              if name != TEXT]  # fmt: skip
+    return [Field(name, _shown(value)) for name, value in values_of(features, segment, meta)]
+
+
+def values_of(
+    features: Mapping[str, Any], segment: str | None, meta: Any
+) -> Iterator[tuple[str, Any]]:
+    """Yield the names and values that are shown of an event, in their order."""
+    if TEXT in features:
+        yield "", features[TEXT]
+    for name in sorted(features.keys() - {TEXT}):
+        yield visible(name), features[name]
     if segment is not None:
-        found.append(Field("segment", visible(segment)))
+        yield "segment", segment
     if isinstance(meta, dict):
-        found += [Field(f"meta.{visible(name)}", _shown(meta[name])) for name in sorted(meta)]
+        for name in sorted(meta):
+            yield f"meta.{visible(name)}", meta[name]
     elif meta is not None:
-        found.append(Field("meta", _shown(meta)))
-    return found
+        yield "meta", meta
 
 
 def fields_of_query(opened: OpenQuery, *, show_prediction: bool) -> list[Field]:

@@ -69,7 +69,7 @@ def redact_events(
 
 
 def _blanked(log: Log, config: Config, event_ids: frozenset[str]) -> Iterator[tuple[int, bytes]]:
-    """Yield (position, value without features) of what the journal holds of the events.
+    """Yield (position, value without features and meta) of what the journal holds of the events.
 
     Blanked as JSON: a field that this version does not know stays, or the chain would not hold.
     """
@@ -77,6 +77,7 @@ def _blanked(log: Log, config: Config, event_ids: frozenset[str]) -> Iterator[tu
         body = from_json(record.value)
         if body.get("event_id") in event_ids and body.get("features") is not None:
             body["features"] = None
+            body.pop("meta", None)
             yield record.offset, to_json(body)
 
 

@@ -15,6 +15,8 @@ from stream_al.messages import initial_patch
 from stream_al.port import Log, Owner, Position
 from stream_al.quality import LABELS_MIN, wilson_at_effective_size
 from stream_al.service.attempts import parse
+from stream_al.service.desk import READ_MAX
+from stream_al.service.gold import alike
 from stream_al.service.groups import lag, next_offset, resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
 from stream_al.service.view import differences, journal_view, sentences
@@ -70,7 +72,16 @@ def _people(resolver: Resolver) -> dict[str, Any]:
     return {
         "annotators": [_annotator(view) for view in resolver.annotators()],
         "annotators_alpha": resolver.agreement(),
+        "gold": _gold(resolver),
     }
+
+
+def _gold(resolver: Resolver) -> dict[str, int]:
+    """Return how many gold questions there are, and how many would stand out among the queries."""
+    questions = resolver.gold_questions("")
+    queries = resolver.open_queries(READ_MAX)
+    held = len(questions) - len(alike(questions, queries)) if queries else 0
+    return {"questions": len(questions), "standing_out": held}
 
 
 def _annotator(view: AnnotatorView) -> dict[str, Any]:
@@ -215,6 +226,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"latency  p50 {latency['p50'] / 1e3:,.1f} s, p90 {latency['p90'] / 1e3:,.1f} s"
         )
     lines += _quality_lines(found["quality"])
+    if found["gold"]["standing_out"]:
+        lines.append(
+            f"gold     {found['gold']['standing_out']:,} of {found['gold']['questions']:,} are not "
+            "put: they lack a field of every open query, or have one that none has; "
+            "`stream-al seed FILE --gold` again with the same fields, segment and meta as events"
+        )
     lines += [f"differs  {said}" for said in sentences(found["differs_from_configuration"])]
     control = found["last_control"]
     if control and control["actor"] != RESOLVER_ACTOR:

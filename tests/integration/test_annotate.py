@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -18,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import ENVIRONMENT, Deployment, native, until
+from tests.integration.conftest import ENVIRONMENT, ROOT, Deployment, native, until
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 SHOWN_S = 15.0
@@ -40,6 +41,7 @@ class Terminal:
             environment = {k: v for k, v in environment.items() if k not in {"COLUMNS", "LINES"}}
             packed = struct.pack("HHHH", size[1], size[0], 0, 0)
             fcntl.ioctl(follower, termios.TIOCSWINSZ, packed)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.text = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "stream_al", "annotate", "--annotator", annotator, *options],
@@ -59,7 +61,7 @@ class Terminal:
                 data = os.read(self._descriptor, 65_536)
             except OSError:  # the other end is closed
                 break
-            self.text += ESCAPES.sub("", data.decode(errors="replace"))
+            self.text += ESCAPES.sub("", self._decoder.decode(data))
         return self.text
 
     def wait_for(self, pattern: str) -> re.Match[str]:
@@ -218,3 +220,15 @@ def test_annotate_needs_a_terminal(deployment: Deployment) -> None:
     ended = deployment.cli("annotate")
     assert ended.out == ""
     assert "`stream-al label`" in ended.err
+
+
+def test_help_and_documents_say_how_far_a_claim_reaches(deployment: Deployment) -> None:
+    """B2: one machine; nobody says that two people never get the same query."""
+    said = " ".join(deployment.done("annotate", "--help").out.split())
+    assert "on one machine" in said
+    assert "On Kafka, people on different machines" in said
+    for name in ("README.md", "docs/OPERATIONS.md"):
+        text = " ".join((ROOT / name).read_text().split())
+        assert "on one machine" in text
+        assert "different machines" in text
+        assert "never shows one query to two people at once" not in text

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
+
+import pytest
 
 from stream_al.labels import GOLD_MAX, GoldQuestion
 from stream_al.service.gold import gold_before
@@ -35,7 +38,7 @@ def test_gold_comes_between_queries_and_looks_like_one(deployment: Deployment) -
         for _ in range(23):
             panel = ana.wait_for(r"─ (e-\d+) ─.*?\[q\] quit")
             seen.append(panel.group(1))
-            assert "asked with probability" in panel.group(0)
+            assert "predicted" not in panel.group(0)
             assert "gold" not in panel.group(0)
             ana.press("1")
             ana.wait_for(f"{seen[-1]}: ham: applied")
@@ -55,6 +58,91 @@ def test_gold_comes_between_queries_and_looks_like_one(deployment: Deployment) -
     assert "3 of 3" in deployment.done("status").out
     learnt = deployment.start("@fold").wait().json()["learnt"]
     assert learnt == 20
+
+
+def _rich(number: int, **more: Any) -> dict[str, Any]:
+    url = f"https://forum.example/{number}"
+    return native(number) | {"segment": "en", "meta": {"url": url, "author": "ana"}} | more
+
+
+@pytest.mark.parametrize("options", [(), ("--show-prediction",)], ids=["plain", "predictions"])
+def test_a_gold_question_has_segment_and_meta_of_its_own(
+    deployment: Deployment, options: tuple[str, ...]
+) -> None:
+    """B3: its lines are those of any query, in one order, and no event's prediction stands there.
+
+    Fields of the file are in another order than those of the events.
+    """
+    deployment.configure(
+        gate={"budget": {"share": 1.0}, "random_share": 1.0},
+        labels={"classes": ["ham", "spam"], "gold_share": 0.5},
+    )
+    path = deployment.folder / "checked.jsonl"
+    rows = [_rich(1_000 + n) | {"label": "spam"} for n in range(4)]
+    turned = [dict(reversed(row.items())) | {"meta": dict(reversed(row["meta"].items()))}
+              for row in rows]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in turned))
+    deployment.send(*(_rich(n) for n in range(12)))
+    deployment.send(
+        *({"event_id": f"e-{n}", "label": ("ham", "spam")[n], "annotator": "bob"} for n in (0, 1)),
+        topic="labels",
+    )
+    deployment.done("run", "--until-idle")
+    deployment.done("seed", path, "--gold")
+    deployment.send(*(_rich(n) for n in range(100, 110)))
+    deployment.worker()
+    until(lambda: sum(deployment.ends("queries")) == 22)
+    until(lambda: sum(one["kind"] == "gold" for one in deployment.messages("journal")) == 4)
+    ana = Terminal(deployment, "ana", *options)
+    shown: dict[str, list[str]] = {}
+    try:
+        while len(shown) < 24:
+            panel = ana.wait_for(r"─ (e-\d+) ─.*?\[q\] quit")
+            lines = re.findall(r"│ (.*?) *│", panel.group(0))
+            shown[panel.group(1)] = lines
+            number = panel.group(1)[2:]
+            assert f"meta.url: https://forum.example/{number}" in lines
+            ana.press("1")
+            ana.wait_for(f"{panel.group(1)}: ham: applied")
+        assert ana.quit() == 0
+    finally:
+        ana.close()
+    assert len([event_id for event_id in shown if len(event_id) == 6]) == 4
+    names = {tuple(re.sub(r"[:\d].*", "", line) for line in lines) for lines in shown.values()}
+    assert names == {("free money ", "segment", "meta.author", "meta.url")}
+    assert deployment.done("audit").code == 0
+    deployment.done("journal", "redact", "e-1000")
+    journal = deployment.messages("journal")
+    blanked = [one for one in journal if one["kind"] == "gold" and one["event_id"] == "e-1000"]
+    assert [(one["features"], one.get("meta")) for one in blanked] == [(None, None)]
+    assert deployment.done("audit").code == 0
+
+
+def test_no_gold_question_is_put_that_would_stand_out(deployment: Deployment) -> None:
+    """B3: without the meta of every query it is held back, and `status` says so.
+
+    Seeded again with meta it is put; the same once more changes nothing.
+    """
+    deployment.configure(
+        gate={"budget": {"share": 1.0}}, labels={"classes": ["ham", "spam"], "gold_share": 0.5}
+    )
+    path = _gold_file(deployment, 2)
+    deployment.send(*(_rich(n) for n in range(8)))
+    deployment.done("seed", path, "--gold")
+    deployment.done("run", "--until-idle")
+    assert deployment.done("status", "--json").json()["gold"] == {
+        "questions": 2, "standing_out": 2,
+    }  # fmt: skip
+    assert "2 of 2 are not put" in deployment.done("status").out
+    rows = [_rich(1_000 + n) | {"label": "ham"} for n in range(2)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for _ in range(2):
+        deployment.done("seed", path, "--gold")
+    deployment.done("run", "--until-idle")
+    assert sum(one["kind"] == "gold" for one in deployment.messages("journal")) == 4
+    assert deployment.done("status", "--json").json()["gold"] == {
+        "questions": 2, "standing_out": 0,
+    }  # fmt: skip
 
 
 def test_status_shows_how_good_annotators_are(deployment: Deployment) -> None:

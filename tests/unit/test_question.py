@@ -91,7 +91,8 @@ def _opened(reason: str, place: Source) -> OpenQuery:
     query = Query.model_validate(
         {
             "query_id": query_id_of("e"), "event_id": "e", "source": place,
-            "features": {"text": "x"}, "label": "spam", "probabilities": {"spam": 0.69, "ok": 0.31}, "uncertainty": 0.6,
+            "features": {"text": "x"},
+            "label": "spam", "probabilities": {"spam": 0.69, "ok": 0.31}, "uncertainty": 0.6,
             "propensity": 0.3, "rate": 0.05, "model_version": 3, "reason": reason, "priority": 0.6,
             "votes_wanted": 1, "asked_at_ms": 0, "expires_at_ms": 1,
         }

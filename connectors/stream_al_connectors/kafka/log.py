@@ -203,7 +203,7 @@ class KafkaLog:
         ]
 
     def claim(self, name: str) -> AbstractContextManager[None] | None:
-        """Take a short claim among the processes of this machine; None when it is held.
+        """Take a short claim among this user's processes on this machine; None when it is held.
 
         Enough for what lies on this machine, such as snapshots; what must be alone in the group
         is a member of one.

@@ -1,8 +1,8 @@
 """The journal's own proof: payload hashes and the chain over all headers, computed from raw JSON.
 
-A record's header is every field except `features` and `chain`; `payload_hash` is the hash of the
-features. `chain` is the hash of the chain before it and the header. Hashes are BLAKE2b, 16 bytes,
-of compact JSON with sorted keys.
+A record's header is every field except `features`, `meta` and `chain`; `payload_hash` is the hash
+of the features, of a list of both where there is a `meta`. `chain` is the hash of the chain before
+it and the header. Hashes are BLAKE2b, 16 bytes, of compact JSON with sorted keys.
 """
 
 from __future__ import annotations
@@ -56,13 +56,14 @@ class Chain:
         problems = []
         features, payload_hash = body.get("features"), body.get("payload_hash")
         if features is not None:
-            if hash_of(features) != payload_hash:
+            meta = body.get("meta")
+            if hash_of(features if meta is None else [features, meta]) != payload_hash:
                 problems.append(
                     ("payload", "its features are not those that its payload hash was made of")
                 )
         elif payload_hash is not None:
             self.redacted_count += 1
-        header = {key: body[key] for key in body if key not in {"features", "chain"}}
+        header = {key: body[key] for key in body if key not in {"features", "meta", "chain"}}
         chain = body.get("chain")
         known = self._heads
         if known and chain not in {hash_of([head, header]) for head in known}:

@@ -201,7 +201,8 @@ def seed(
     """Teach labelled history: it teaches, it estimates nothing; twice the same teaches once.
 
     Lines are events as in the configuration (or native ones) with one field more, the label. With
-    `--gold` they become questions that `annotate` mixes in, to see how good annotators are.
+    `--gold` they become questions that `annotate` mixes in, to see how good annotators are: with
+    the same features, segment and meta as your events, for none is put that would stand out.
 
     Example: `stream-al seed history.jsonl --label verdict`, `stream-al seed checked.jsonl --gold`
     """
@@ -256,6 +257,8 @@ def _seed(
         event_id=event.event_id,
         label=label,
         features=event.features,
+        segment=event.segment if kind == "gold" else None,
+        meta=event.meta if kind == "gold" else None,
     )
 
 

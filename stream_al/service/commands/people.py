@@ -131,8 +131,8 @@ def annotate(
 ) -> None:
     """Answer queries in the terminal, one key each: a label, s skip, u unsure, z undo, q quit.
 
-    Two people never see one query at the same time when they sit at one machine, on whatever log.
-    People on different machines may get the same one: their answers count as two votes on it.
+    Two people on one machine never see one query at the same time. On Kafka, people on different
+    machines (or as different users of one) may: the second answer is then a duplicate or a conflict.
 
     Example: `stream-al annotate --annotator ana`
     """
