@@ -132,7 +132,7 @@ def annotate(
     """Answer queries in the terminal, one key each: a label, s skip, u unsure, z undo, q quit.
 
     Two people on one machine never see one query at the same time. On Kafka, people on different
-    machines (or as different users of one) may: the second answer is then a duplicate or a conflict.
+    machines, or as different users of one, may: the second answer is a duplicate or a conflict.
 
     Example: `stream-al annotate --annotator ana`
     """
