@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from stream_al.errors import ConfigurationError
-from stream_al.messages import DurationMs, GateSettings, Section, Settings
+from stream_al.messages import DurationMs, GateSettings, Section, Settings, text_of
 
 TOPIC_NAMES = (
     "events",
@@ -25,6 +25,8 @@ TOPIC_NAMES = (
     "statistics",
     "dead_letters",
 )
+LABEL_PATHS = ("event_id", "label", "annotator", "kind", "revision", "at_ms")
+"""Settings of `labels` that are paths into a labelling tool's JSON."""
 DAY_MS = 86_400_000
 
 
@@ -180,8 +182,12 @@ class EventsSection(Section):
     Attributes
     ----------
     event_id, at_ms, segment, meta
-        Dotted paths; a number in a path is an index into a list. Without any path and without
-        `features` an event is read as the native message.
+        Dotted paths; a number in a path is an index into a list. Without `event_id` and `features`
+        an event is read as the native message.
+    version
+        Dotted path to what changes with each edit of an event, `post.edited_at`: the engine's id is
+        `<id>@<version>` then, so that a label teaches the version that was shown. Without it an id
+        that comes again is the same event, whatever its features.
     features
         Name of a feature → dotted path of its value. A missing path is a missing feature.
     types
@@ -199,6 +205,7 @@ class EventsSection(Section):
     at_ms: str | None = None
     segment: str | None = None
     meta: str | None = None
+    version: str | None = None
     features: dict[str, str] = {}
     types: dict[str, Literal["text", "vector", "category"]] = {}
     on_bad_number: Literal["drop_feature", "dead_letter"] = "drop_feature"
@@ -231,10 +238,25 @@ class PredictionsSection(Section):
 class LabelsSection(Section):
     """What labels are expected: see the table of label and state in docs/ARCHITECTURE.md.
 
-    `gold_share`: how many gold questions `annotate` mixes in, for each query, while there are any.
-    Raising it knows sooner how good people are, and costs their time.
+    Attributes
+    ----------
+    event_id, label, annotator, kind, revision, at_ms
+        Dotted paths into the JSON of a labelling tool, as in `events`; left out, the native names.
+        A record in which none of them leads anywhere is read as the native label.
+    classes
+        A closed set; numbers and booleans stand for their texts. Left out, classes come with
+        labels.
+    gold_share
+        How many gold questions `annotate` mixes in, for each query, while there are any. Raising it
+        knows sooner how good people are, and costs their time.
     """
 
+    event_id: str | None = None
+    label: str | None = None
+    annotator: str | None = None
+    kind: str | None = None
+    revision: str | None = None
+    at_ms: str | None = None
     classes: tuple[str, ...] | None = None
     votes: int = Field(default=1, ge=1, le=25)
     votes_max: int = Field(default=3, ge=1, le=25)
@@ -243,6 +265,11 @@ class LabelsSection(Section):
     revise_within: DurationMs = 30 * DAY_MS
     closed_max: int = Field(default=100_000, ge=100, le=10_000_000)
     gold_share: float = Field(default=0.05, ge=0.0, le=0.5, allow_inf_nan=False)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_texts(cls, classes: Any) -> Any:
+        return [text_of(one) for one in classes] if isinstance(classes, list | tuple) else classes
 
     @field_validator("classes")
     @classmethod

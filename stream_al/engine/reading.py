@@ -1,30 +1,56 @@
-"""From bytes to messages: the user's own JSON by dotted paths, or the native event.
+"""From bytes to events: the user's own JSON by dotted paths, or the native event.
 
 What can't be read raises `InvalidInput` with a name from a closed set and a sentence for people;
-nothing else ever leaves this module. Features are taken as they are: the guard of `model` has the
-last word on their values.
+nothing else ever leaves this module. What is information only (time, segment, version) never
+refuses an event: it is left out and counted. Features are taken as they are: the guard of `model`
+has the last word on their values.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct
 from msgspec.json import Decoder
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from stream_al.config import EventsSection
+from stream_al.engine.paths import (
+    BYTE_ORDER_MARK,
+    MISSING,
+    at,
+    broken,
+    decoded,
+    is_given,
+    path_of,
+    quoted,
+)
 from stream_al.errors import InvalidInput
-from stream_al.messages import EVENT_ID_CHARACTERS_MAX, Event, Message
+from stream_al.messages import (
+    EVENT_ID_CHARACTERS_MAX,
+    MILLISECONDS_BELOW,
+    SECONDS_BELOW,
+    Event,
+    Message,
+    text_of,
+    text_or_none,
+    time_ms,
+    whole_text,
+)
 
 _Read = TypeVar("_Read", bound=Message)
-_MISSING = object()
-_SHOWN_CHARACTERS = 60
 
 
 class EventReader:
     """Reads events as the configuration's `events` section says.
+
+    Attributes
+    ----------
+    missing
+        Configured feature → events read in which its path led to nothing, or to null.
+    unreadable
+        `at_ms`, `segment`, `version` → events read in which it was there and could not be used.
 
     Examples
     --------
@@ -36,13 +62,19 @@ class EventReader:
 
     def __init__(self, section: EventsSection) -> None:
         self._bytes_max = section.bytes_max
-        self._native = section.native
-        self._event_id = _path(section.event_id)
-        self._at_ms = _path(section.at_ms)
-        self._segment = _path(section.segment)
-        self._meta = _path(section.meta)
-        self._features = [(name, _path(path)) for name, path in section.features.items()]
+        self._event_id = path_of(section.event_id)
+        self._at_ms = path_of(section.at_ms)
+        self._segment = path_of(section.segment)
+        self._meta = path_of(section.meta)
+        self._version = path_of(section.version)
+        self._features = [(name, path_of(path)) for name, path in section.features.items()]
         self._section = section
+        self._native = section.native
+        self._paths = bool(section.at_ms or section.segment or section.meta or section.version)
+        self.missing: Counter[str] = Counter(dict.fromkeys(section.features, 0))
+        self.unreadable: Counter[str] = Counter(dict.fromkeys(("at_ms", "segment"), 0))
+        if self._version:
+            self.unreadable["version"] = 0
 
     def read(self, value: bytes) -> Event:
         """Return the event in `value`.
@@ -58,28 +90,110 @@ class EventReader:
                 f"the record has {len(value):,} bytes, {self._bytes_max:,} are allowed; "
                 "send less, or raise events.bytes_max",
             )
-        if self._native:
-            return _plain(value) or parse(Event, value)
-        return self._mapped(value)
+        if not self._native:
+            return self._mapped(value)
+        event = _plain(value, self.unreadable) or self._careful(value)
+        return self._with_paths(event, value) if self._paths else event
 
     def _mapped(self, value: bytes) -> Event:
-        try:
-            body = from_json(value)
-        except ValueError as error:
-            raise _broken(error) from None
-        section = self._section
+        body = decoded(value)
         features = {}
         for name, path in self._features:
-            found = _at(body, path)
-            if found is not _MISSING and found is not None:
+            found = at(body, path)
+            if found is not MISSING and found is not None:
                 features[name] = found
-        return Event(
-            event_id=_identifier(_at(body, self._event_id), section.event_id),
-            features=features,
-            at_ms=_milliseconds(_at(body, self._at_ms), section.at_ms),
-            segment=_segment(_at(body, self._segment), section.segment),
-            meta=None if self._meta == () else _or_none(_at(body, self._meta)),
+            else:
+                self.missing[name] += 1
+        return Event.of_valid(
+            {
+                "event_id": self._identifier(body, at(body, self._event_id)),
+                "features": features,
+                "at_ms": self._time(at(body, self._at_ms)),
+                "segment": self._segment_of(at(body, self._segment)),
+                "meta": self._meta_of(body),
+            }
         )
+
+    def _careful(self, value: bytes) -> Event:
+        """Return a native event of which something has to be converted, or refuse it."""
+        value = value.removeprefix(BYTE_ORDER_MARK)
+        event = parse(Event, value)
+        if event.at_ms is None or event.segment is None:
+            body = decoded(value)
+            self._time(at(body, ("at_ms",)))
+            self._segment_of(at(body, ("segment",)))
+        return event
+
+    def _with_paths(self, event: Event, value: bytes) -> Event:
+        """Return a native event with what paths of the configuration lead to."""
+        body = decoded(value)
+        found = dict(event)
+        if self._at_ms:
+            found["at_ms"] = self._time(at(body, self._at_ms))
+        if self._segment:
+            found["segment"] = self._segment_of(at(body, self._segment))
+        if self._meta:
+            found["meta"] = self._meta_of(body)
+        found["event_id"] = self._versioned(event.event_id, body)
+        return Event.of_valid(found)
+
+    def _time(self, found: Any) -> int | None:
+        if found is MISSING or found is None:
+            return None
+        ms = time_ms(found)
+        if ms is None:
+            self.unreadable["at_ms"] += 1
+        return ms
+
+    def _segment_of(self, found: Any) -> str | None:
+        if found is MISSING or found is None:
+            return None
+        text = text_or_none(found)
+        if text is None:
+            self.unreadable["segment"] += 1
+        return text
+
+    def _meta_of(self, body: Any) -> Any:
+        found = at(body, self._meta)
+        return None if found is MISSING else found
+
+    def _identifier(self, body: Any, found: Any) -> str:
+        path = self._section.event_id
+        if found is MISSING or found is None or found == "":
+            raise InvalidInput("MissingField", f"`{path}` (events.event_id) is missing or empty")
+        event_id = whole_text(found)
+        if not isinstance(event_id, str):
+            raise InvalidInput(
+                "WrongType",
+                f"`{path}` (events.event_id) is {quoted(found)}; "
+                "it must be a text or a whole number",
+            )
+        if self._version:
+            return self._versioned(event_id, body)
+        return _checked_length(event_id, path)
+
+    def _versioned(self, event_id: str, body: Any) -> str:
+        """Return the engine's id of this version of an event: `<id>@<version>`."""
+        found = at(body, self._version)
+        if is_given(found) and found != "":
+            version = text_of(found)
+            if isinstance(version, float):
+                version = repr(version)
+            if isinstance(version, str):
+                event_id = f"{event_id}@{version}"
+            else:
+                self.unreadable["version"] += 1
+        return _checked_length(event_id, self._section.event_id or "event_id")
+
+
+def _checked_length(event_id: str, path: str | None) -> str:
+    if len(event_id) > EVENT_ID_CHARACTERS_MAX:
+        raise InvalidInput(
+            "TooLarge",
+            f"`{path}` (events.event_id) has {len(event_id):,} characters, "
+            f"{EVENT_ID_CHARACTERS_MAX} are allowed",
+        )
+    return event_id
 
 
 class _Plain(Struct):
@@ -87,7 +201,7 @@ class _Plain(Struct):
 
     event_id: Annotated[str, Meta(min_length=1, max_length=EVENT_ID_CHARACTERS_MAX)]
     features: dict[str, Any]
-    at_ms: int | None = None
+    at_ms: Any = None
     segment: str | None = None
     meta: Any = None
 
@@ -95,7 +209,7 @@ class _Plain(Struct):
 _PLAIN = Decoder(_Plain)
 
 
-def _plain(value: bytes) -> Event | None:
+def _plain(value: bytes, unreadable: Counter[str]) -> Event | None:
     """Return the native event in `value`, or None where `parse` has to look at it more closely.
 
     What most records are, at half of the cost. `parse` is what decides: it converts more, and says
@@ -103,19 +217,27 @@ def _plain(value: bytes) -> Event | None:
 
     Examples
     --------
-    >>> _plain(b'{"event_id": "a", "features": {"n": 1}}').features
+    >>> _plain(b'{"event_id": "a", "features": {"n": 1}}', Counter()).features
     {'n': 1}
-    >>> _plain(b'{"event_id": "a", "features": {"n": NaN}}')
+    >>> _plain(b'{"event_id": "a", "features": {"n": NaN}}', Counter())
     """
     try:
         found = _PLAIN.decode(value)
     except (MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    at_ms = found.at_ms
+    # Milliseconds of our time, or nothing, are what they are.
+    if at_ms is not None and not (
+        type(at_ms) is int and SECONDS_BELOW <= at_ms < MILLISECONDS_BELOW
+    ):
+        at_ms = time_ms(at_ms)
+        if at_ms is None:
+            unreadable["at_ms"] += 1
     return Event.of_valid(
         {
             "event_id": found.event_id,
             "features": found.features,
-            "at_ms": found.at_ms,
+            "at_ms": at_ms,
             "segment": found.segment,
             "meta": found.meta,
         }
@@ -140,85 +262,10 @@ def parse(message: type[_Read], value: bytes) -> _Read:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     except RecursionError as error:
-        raise _broken(error) from None
+        raise broken(error) from None
     if first["type"] == "json_invalid":
-        raise _broken(first["ctx"]["error"])
+        raise broken(first["ctx"]["error"])
     place = ".".join(str(part) for part in first["loc"]) or "the record"
     if first["type"] == "missing":
         raise InvalidInput("MissingField", f"`{place}` is missing; every record needs it")
-    shown = repr(first["input"])[:_SHOWN_CHARACTERS]
-    raise InvalidInput("WrongType", f"`{place}` is {shown}: {first['msg']}")
-
-
-def _broken(error: object) -> InvalidInput:
-    said = str(error)
-    if "hex escape" in said:
-        said += " (a lone surrogate is half of a character)"
-    return InvalidInput("BrokenJson", f"not a JSON object: {said}; send one JSON object a record")
-
-
-def _path(dotted: str | None) -> tuple[str | int, ...]:
-    if not dotted:
-        return ()
-    return tuple(int(part) if part.isdigit() else part for part in dotted.split("."))
-
-
-def _at(body: Any, path: tuple[str | int, ...]) -> Any:
-    """Follow `path`; `_MISSING` where it leads nowhere or is empty."""
-    if not path:
-        return _MISSING
-    for part in path:
-        if isinstance(body, dict):
-            body = body.get(str(part), _MISSING)
-        elif isinstance(body, list) and isinstance(part, int) and part < len(body):
-            body = body[part]
-        else:
-            return _MISSING
-    return body
-
-
-def _or_none(value: Any) -> Any:
-    return None if value is _MISSING else value
-
-
-def _identifier(value: Any, path: str | None) -> str:
-    if value is _MISSING or value is None or value == "":
-        raise InvalidInput("MissingField", f"`{path}` (events.event_id) is missing or empty")
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise InvalidInput(
-            "WrongType",
-            f"`{path}` (events.event_id) is {repr(value)[:_SHOWN_CHARACTERS]}; "
-            "it must be a text or a whole number",
-        )
-    if len(value) > EVENT_ID_CHARACTERS_MAX:
-        raise InvalidInput(
-            "TooLarge",
-            f"`{path}` (events.event_id) has {len(value):,} characters, "
-            f"{EVENT_ID_CHARACTERS_MAX} are allowed",
-        )
-    return value
-
-
-def _milliseconds(value: Any, path: str | None) -> int | None:
-    if value is _MISSING or value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value - value != 0:
-        raise InvalidInput(
-            "WrongType",
-            f"`{path}` (events.at_ms) is {repr(value)[:_SHOWN_CHARACTERS]}; "
-            "it must be a number of milliseconds since 1970",
-        )
-    return int(value)
-
-
-def _segment(value: Any, path: str | None) -> str | None:
-    if value is _MISSING or value is None:
-        return None
-    if isinstance(value, str | int):
-        return str(value)
-    raise InvalidInput(
-        "WrongType",
-        f"`{path}` (events.segment) is {repr(value)[:_SHOWN_CHARACTERS]}; it must be a text",
-    )
+    raise InvalidInput("WrongType", f"`{place}` is {quoted(first['input'])}: {first['msg']}")

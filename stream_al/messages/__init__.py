@@ -44,12 +44,22 @@ from stream_al.messages.journal import (
 from stream_al.messages.label import Label, LabelKind, Outcome, OutcomeName
 from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Settings
+from stream_al.messages.values import (
+    MILLISECONDS_BELOW,
+    SECONDS_BELOW,
+    text_of,
+    text_or_none,
+    time_ms,
+    whole_text,
+)
 
 __all__ = [
     "CHAIN_START",
     "EVENT_ID_CHARACTERS_MAX",
+    "MILLISECONDS_BELOW",
     "NO_QUERY",
     "SCHEMA_VERSION",
+    "SECONDS_BELOW",
     "Asked",
     "Budget",
     "ClosedEntry",
@@ -95,5 +105,9 @@ __all__ = [
     "packed",
     "query_id_of",
     "read_journal_record",
+    "text_of",
+    "text_or_none",
+    "time_ms",
     "unpacked",
+    "whole_text",
 ]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
+from stream_al.messages.values import TextOrNone, TimeMs, WholeText
 
 EVENT_ID_CHARACTERS_MAX = 512
 
@@ -20,21 +21,23 @@ class Event(Message):
     Attributes
     ----------
     event_id
-        The user's id, 1 to 512 characters. A repeated id is predicted and charged again.
+        The user's id, 1 to 512 characters; a whole number is taken as its decimal. A repeated id is
+        predicted and charged again.
     features
         Name → value, as it came; the guard of `model` has the last word on the values.
     at_ms
-        When it happened, in ms since 1970. Information only: it decides nothing.
+        When it happened, in ms since 1970: ISO 8601 and epoch times in s, ms, µs and ns are read
+        (`time_ms`), what is none of them is None. Information only: it decides nothing.
     segment
-        Language, policy or region, for estimates of their own.
+        Language, policy or region, for estimates of their own; what is no text is None.
     meta
         Passed through to the query untouched.
     """
 
-    event_id: str = Field(min_length=1, max_length=EVENT_ID_CHARACTERS_MAX)
+    event_id: WholeText = Field(min_length=1, max_length=EVENT_ID_CHARACTERS_MAX)
     features: Features
-    at_ms: int | None = None
-    segment: str | None = None
+    at_ms: TimeMs = None
+    segment: TextOrNone = None
     meta: Any = None
 
 

@@ -73,17 +73,24 @@ class Bounded:
         return flattened(x, self._types)
 
 
+def is_categories(value: Any) -> bool:
+    """Whether a feature is a set of categories: a list of strings."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], str)
+
+
 def with_entries(x: Mapping[str, Any]) -> dict[str, Any]:
-    """Return features with each vector entry by entry, everything else as it is.
+    """Return features with each vector and set entry by entry, everything else as it is.
 
     Examples
     --------
-    >>> with_entries({"text": "a b", "vector": [0.5, 1.0]})
-    {'text': 'a b', 'vector_0': 0.5, 'vector_1': 1.0}
+    >>> with_entries({"text": "a b", "vector": [0.5, 1.0], "tags": ["x", "y"]})
+    {'text': 'a b', 'vector_0': 0.5, 'vector_1': 1.0, 'tags=x': 1.0, 'tags=y': 1.0}
     """
     flat: dict[str, Any] = {}
     for name, value in x.items():
-        if isinstance(value, list):
+        if is_categories(value):
+            flat |= {f"{name}={entry}": 1.0 for entry in value}
+        elif isinstance(value, list):
             flat |= {f"{name}_{index}": entry for index, entry in enumerate(value)}
         else:
             flat[name] = value
@@ -101,7 +108,11 @@ def flattened(x: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, float
     {'text#456': 2}
     """
     flat: dict[str, float] = {}
-    for name, value in with_entries(x).items():
+    sets = {name: value for name, value in x.items() if is_categories(value)}
+    for name, entries in sets.items():
+        flat |= {f"{name}={crc32(entry.encode()) % BUCKETS}": 1.0 for entry in entries}
+    others = {name: value for name, value in x.items() if name not in sets} if sets else x
+    for name, value in with_entries(others).items():
         if not isinstance(value, str):
             flat[name] = value
         elif types.get(name, name) == "text":

@@ -14,6 +14,7 @@ from typing import Any
 from river import feature_extraction, linear_model, optim, preprocessing
 from river.utils.math import sigmoid
 
+from stream_al.model.adapters import is_categories
 from stream_al.model.one_vs_rest import OneVsRest
 
 TERMS_MAX = 2**18
@@ -129,6 +130,8 @@ class Baseline:
                     texts[name] = value
                 else:
                     others[name, "=", value] = 1.0
+            elif is_categories(value):
+                others |= {(name, "=", entry): 1.0 for entry in value}
             elif isinstance(value, list):
                 others |= {(name, index): entry for index, entry in enumerate(value)}
             else:

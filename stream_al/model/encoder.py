@@ -209,8 +209,10 @@ class Encoder:
                 else:
                     group[category_key(name, value)] = 1.0
             elif isinstance(value, list):
-                vector = unit_vector(value)
-                if vector is not None:
+                if value and isinstance(value[0], str):
+                    for entry in value:
+                        group[category_key(name, entry)] = 1.0
+                elif (vector := unit_vector(value)) is not None:
                     vectors[name] = vector
             else:
                 code = self.numbers.get(name)

@@ -2,11 +2,16 @@
 
 One NaN poisons River's scalers and linear models for ever, and a number whose square overflows
 does the same one step later; so numbers beyond ±1e100 count as not finite.
+
+A list is a vector or one text where `events.types` says so; else a list of strings is a set of
+categories. What can be no feature (an object, a list of numbers that nobody declared) is left out
+and counted: the event is scored without it.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,6 +23,9 @@ NUMBER_MAX = 1e100
 NAME_CHARACTERS_MAX = 256
 CATEGORY_CHARACTERS_MAX = 256
 VECTOR_ENTRIES_MAX = 4_096
+CATEGORIES_MAX = 1_000
+"""Different entries of one set of categories."""
+OTHER = "other"
 _NAMES_MAX = 4_096
 _NUMPY_SCALARS = (np.integer, np.floating, np.bool_)
 
@@ -25,15 +33,26 @@ _NUMPY_SCALARS = (np.integer, np.floating, np.bool_)
 class Guard:
     """Checks the features of one event, as `events.types` and `events.on_bad_number` say.
 
+    Parameters
+    ----------
+    events
+        The section of the configuration.
+    strict
+        Refuse what else is left out: for features that passed a guard before.
+
     Attributes
     ----------
     _texts
         Names of text features.
     _names
         Names found good that are not declared: a memo, cleared when full.
+    left_out
+        Feature → values that can be none and were left out: objects, and lists of undeclared type.
+        A feature that the configuration does not name counts as `other`.
     """
 
-    def __init__(self, events: EventsSection) -> None:
+    def __init__(self, events: EventsSection, *, strict: bool = False) -> None:
+        self._strict = strict
         self._types: dict[str, str] = dict(events.types)
         self._drops = events.on_bad_number == "drop_feature"
         self._features_max = events.features_max
@@ -41,6 +60,8 @@ class Guard:
         self._texts = {name for name, kind in self._types.items() if kind == "text"}
         if self._types.get("text", "text") == "text":
             self._texts.add("text")
+        named = ("text", "vector", *self._types, *events.features)
+        self.left_out: Counter[str] = Counter(dict.fromkeys((*named, OTHER), 0))
 
     def clean(self, features: dict[str, Any]) -> dict[str, Any]:
         """Return features fit for a model: the same object when nothing had to change.
@@ -101,14 +122,45 @@ class Guard:
             return self._string(name, value, declared or name)
         if isinstance(value, (bool, int, float)):
             return self._number(name, value, declared)
-        if isinstance(value, (list, tuple, np.ndarray)) and (declared or name) == "vector":
-            return self._vector(name, value)
-        wanted = "a string, a number or a boolean"
         if isinstance(value, (list, tuple, np.ndarray)):
-            wanted = f"declared `vector` in events.types ({name!a}: vector) to hold numbers"
+            return self._list(name, value, declared or name)
+        if isinstance(value, dict):
+            return self._leave_out(name)
         return _refuse(
-            "WrongFeatureType", name, f"is a {type(value).__name__}; it must be {wanted}"
+            "WrongFeatureType",
+            name,
+            f"is a {type(value).__name__}; it must be a string, a number, a boolean or a list",
         )
+
+    def _list(self, name: str, value: Any, kind: str) -> Any:
+        """Return a list as its type says: a vector, one text, or a set of categories."""
+        entries = _entries(value.tolist() if isinstance(value, np.ndarray) else value)
+        if kind == "vector":
+            return self._vector(name, entries)
+        texts = [entry for entry in entries if isinstance(entry, str) and entry]
+        if kind == "text":
+            return self._string(name, "\n".join(texts), kind) if texts else None
+        if kind == "category":
+            entries = [entry if isinstance(entry, str) else str(entry) for entry in entries]
+        elif any(not isinstance(entry, str) for entry in entries):
+            return self._leave_out(name)  # numbers: an embedding, or ids? nobody said
+        return self._categories(name, entries)
+
+    def _categories(self, name: str, entries: list[str]) -> list[str] | None:
+        distinct = list(dict.fromkeys(entry for entry in entries if entry))
+        if len(distinct) > CATEGORIES_MAX:
+            _refuse(
+                "FeatureTooLarge",
+                name,
+                f"has {len(distinct):,} different entries, over {CATEGORIES_MAX:,}; send fewer, or "
+                "declare it as text in events.types",
+            )
+        return [self._string(name, entry, "category") for entry in distinct] or None
+
+    def _leave_out(self, name: str) -> None:
+        if self._strict:
+            _refuse("WrongFeatureType", name, "is an object, or a list of no declared type")
+        self.left_out[name if name in self.left_out else OTHER] += 1
 
     def _string(self, name: str, value: str, kind: str) -> str:
         if kind == "vector":
@@ -134,9 +186,7 @@ class Guard:
         self._check_bad_number(name)
         return None
 
-    def _vector(self, name: str, values: Any) -> list[float] | None:
-        if isinstance(values, np.ndarray):
-            values = values.tolist()
+    def _vector(self, name: str, values: list[Any]) -> list[float] | None:
         if len(values) > VECTOR_ENTRIES_MAX:
             _refuse(
                 "FeatureTooLarge", name, f"has {len(values)} entries, over {VECTOR_ENTRIES_MAX}"
@@ -162,6 +212,29 @@ class Guard:
                 "is NaN, infinite or beyond ±1e100; mend it, or set events.on_bad_number to "
                 "drop_feature",
             )
+
+
+def _entries(value: Any) -> list[Any]:
+    """Return the entries of a list, of lists within it too, without nulls and objects.
+
+    Examples
+    --------
+    >>> _entries(["a", ["b", None, ["c"]], {"d": 1}])
+    ['a', 'b', 'c']
+    """
+    if not any(isinstance(entry, list | tuple | dict) or entry is None for entry in value):
+        return list(value)
+    found: list[Any] = []
+    # Read from its end: no depth of nesting is too deep for this.
+    waiting = list(value)
+    waiting.reverse()
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, list | tuple):
+            waiting += reversed(entry)
+        elif entry is not None and not isinstance(entry, dict):
+            found.append(entry)
+    return found
 
 
 def _check_surrogates(name: str, value: str) -> None:

@@ -7,13 +7,14 @@ BLAS, whose kernels differ between CPUs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import isqrt
 from typing import Any
 
 import numpy as np
 
 from stream_al.messages import NumberStatistics
+from stream_al.model.adapters import is_categories
 from stream_al.model.encoder import SD_MIN, Z_MAX, Vector
 
 LABELS_MAX = 1_000
@@ -102,11 +103,9 @@ class Memory:
         return rows[:count]
 
     def _open_columns(self, features: Mapping[str, Any]) -> None:
-        fresh = [
-            name
-            for name, value in map(_column_of, features.items())
-            if value is not None and name not in self.columns
-        ][: COLUMNS_MAX - len(self.columns)]
+        columns = dict.fromkeys(name for name, _ in _columns_of(features))
+        fresh = [name for name in columns if name not in self.columns]
+        fresh = fresh[: COLUMNS_MAX - len(self.columns)]
         if not fresh:
             return
         for name in fresh:
@@ -129,10 +128,9 @@ class Memory:
 
     def _raw_row(self, features: Mapping[str, Any]) -> Vector:
         row = np.full(len(self.columns), np.nan)
-        for item in features.items():
-            name, value = _column_of(item)
+        for name, value in _columns_of(features):
             index = self.columns.get(name)
-            if index is not None and value is not None:
+            if index is not None:
                 row[index] = value
         return row
 
@@ -148,14 +146,15 @@ def neighbour_count(label_count: int) -> int:
     return max(NEIGHBOURS_MIN, min(NEIGHBOURS_MAX, isqrt(label_count)))
 
 
-def _column_of(item: tuple[str, Any]) -> tuple[str, float | None]:
-    """Return the column of a feature and the value there; texts and vectors have none."""
-    name, value = item
-    if isinstance(value, str):
-        return f"{name}={value}", 1.0
-    if isinstance(value, list):
-        return name, None
-    return name, float(value)
+def _columns_of(features: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the columns of features, and the value in each; texts and vectors have none."""
+    for name, value in features.items():
+        if isinstance(value, str):
+            yield f"{name}={value}", 1.0
+        elif not isinstance(value, list):
+            yield name, float(value)
+        elif is_categories(value):
+            yield from ((f"{name}={entry}", 1.0) for entry in value)
 
 
 def _total(values: list[float]) -> float:

@@ -75,11 +75,12 @@ class Model:
         # Of the journal's features, which passed the guard above: settings that may change while a
         # lineage lives must not change what it learns.
         self._lessons = Guard(
-            EventsSection(types=config.events.types, features_max=LESSON_FEATURES_MAX)
+            EventsSection(types=config.events.types, features_max=LESSON_FEATURES_MAX), strict=True
         )
         self._learner: Any = build_learner(config)
         self._allowed = config.labels.classes
         self.clean = self._guard.clean
+        self.left_out = self._guard.left_out
         self.classes: tuple[str, ...] = ()
         self.wants_statistics = isinstance(self._learner, TakesStatistics)
         self._votes = isinstance(self._learner, Votes)

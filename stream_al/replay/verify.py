@@ -7,6 +7,7 @@ the gate again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,9 +15,10 @@ from stream_al.engine import Engine, EventReader
 from stream_al.engine.decision import prediction_fields, prediction_wire
 from stream_al.errors import InvalidInput
 from stream_al.gate import Choice
-from stream_al.messages import Prediction, ShadowPrediction, Source
+from stream_al.messages import Prediction, ShadowPrediction, Source, time_ms
 
 NAMED_MAX = 10
+SECOND_MS = 1_000
 
 
 @dataclass(slots=True)
@@ -86,6 +88,7 @@ def reproduce(
         said.reason,
         said.model_version,
     )
+    _as_it_was_written(made, said)
     if prediction_wire(made) == stored:
         return None
     for name in ("event_id", "label", "probabilities", "uncertainty", "segment", "at_ms"):
@@ -93,3 +96,16 @@ def reproduce(
         if before != now:
             return f"{name} is {before!r} in the record and {now!r} when made again"
     return "its bytes differ, its fields do not"
+
+
+def _as_it_was_written(made: dict[str, Any], said: Prediction) -> None:
+    """Take time and segment as recorded where they say the same in another form.
+
+    They are information. Versions before 0.2 wrote a time as it came, in seconds or nanoseconds
+    too, a boolean segment as Python does, and refused what is null now.
+    """
+    before, now = time_ms(said.at_ms), made["at_ms"]
+    if said.at_ms != now and before is not None and abs(before - now) < SECOND_MS:
+        made["at_ms"] = said.at_ms
+    if said.segment in {"True", "False"} and said.segment.lower() == made["segment"]:
+        made["segment"] = said.segment

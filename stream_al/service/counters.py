@@ -49,6 +49,12 @@ class Counters:
     transactions_aborted: int = 0
     exits: Counter[str] = field(default_factory=Counter)
     """Of earlier lives of this worker's slot, by kind."""
+    unreadable_events: Counter[str] = field(default_factory=Counter)
+    unreadable_labels: Counter[str] = field(default_factory=Counter)
+    """Field → values that could not be read and were left out; of the readers."""
+    features_missing: Counter[str] = field(default_factory=Counter)
+    """Configured feature → events without it; of the reader."""
+    event_ids_changed: int = 0
     journal_records: Counter[str] = field(default_factory=Counter)
     score_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))
     commit_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))

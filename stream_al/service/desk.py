@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stream_al.config import Config
-from stream_al.engine import parse
+from stream_al.engine import LabelReader
 from stream_al.errors import InvalidInput
 from stream_al.labels import GoldQuestion, OpenQuery
-from stream_al.messages import ClosedEntry, Label, LabelEntry
+from stream_al.messages import ClosedEntry, LabelEntry
 from stream_al.port import Log
 from stream_al.service.gold import alike, disguised, gold_before
 from stream_al.service.rebuild import rebuild
@@ -44,6 +44,7 @@ class Desk:
         self._log = log
         self._config = config
         self._annotator = annotator
+        self._reader = LabelReader(config.labels)
         self._queue: deque[OpenQuery] = deque()
         self._read_s = FIRST_READ_S
         self._position = 0
@@ -131,7 +132,7 @@ class Desk:
             for record in records(self._log, topic, partition, start):
                 self._labels_read[partition] = record.offset + 1
                 try:
-                    said = parse(Label, record.value)
+                    said = self._reader.read(record.value)
                 except InvalidInput:
                     continue
                 if said.kind == "label" and self._config.labels.votes == 1:

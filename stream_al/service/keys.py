@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from pydantic_core import from_json
-
-from stream_al.engine import EventReader
+from stream_al.config import Config
+from stream_al.engine import EventReader, LabelReader
 from stream_al.errors import InvalidInput
 
 
-def record_key(reader: EventReader, topic: str, value: bytes) -> bytes | None:
-    """Return the key of a record of `topic` (its short name); None when no id can be read.
+class KeyReader:
+    """Reads keys as the configuration reads events and labels."""
 
-    Examples
-    --------
-    >>> from stream_al.config import EventsSection
-    >>> reader = EventReader(EventsSection())
-    >>> record_key(reader, "labels", b'{"event_id": "p-1", "label": "spam"}')
-    b'p-1'
-    >>> record_key(reader, "labels", b"spam") is None
-    True
-    """
-    try:
-        if topic == "events":
-            return reader.read(value).event_id.encode()
-        event_id = from_json(value)["event_id"]
-        return event_id.encode() if isinstance(event_id, str) else None
-    except (InvalidInput, ValueError, TypeError, KeyError):
-        return None
+    def __init__(self, config: Config) -> None:
+        self._events = EventReader(config.events)
+        self._labels = LabelReader(config.labels)
+
+    def key(self, topic: str, value: bytes) -> bytes | None:
+        """Return the key of a record of `topic` (its short name); None when no id can be read.
+
+        Examples
+        --------
+        >>> keys = KeyReader(Config())
+        >>> keys.key("labels", b'{"event_id": "p-1", "label": "spam"}')
+        b'p-1'
+        >>> keys.key("labels", b'{"event_id": 7}'), keys.key("labels", b"spam")
+        (b'7', None)
+        """
+        if topic != "events":
+            event_id = self._labels.event_id(value)
+            return None if event_id is None else event_id.encode()
+        try:
+            return self._events.read(value).event_id.encode()
+        except InvalidInput:
+            return None

@@ -39,6 +39,7 @@ class View:
     learn_failures: int = 0
     snapshot_age_s: float | None = None
     held_back: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    features_left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class WorkerCollector(Collector):
@@ -51,6 +52,7 @@ class WorkerCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family of this worker."""
         yield from self._counts()
+        yield from _read(self._counters, self.view)
         yield from self._gauges(self.view)
         if self.view.quality is not None:
             yield from _quality(self.view.quality)
@@ -152,6 +154,43 @@ def _quality(quality: QualitySummary) -> Iterable[Metric]:
         for bound in ("low", "value", "high"):
             family.add_metric([bound], getattr(quality.accuracy, bound))
         yield family
+
+
+def _read(counters: Counters, view: View) -> Iterable[Metric]:
+    """Yield what the readers of events and labels, and the guard, could not use."""
+    yield _counts(
+        "features_missing",
+        "Events in which a configured feature was missing or null",
+        "feature",
+        counters.features_missing,
+    )
+    yield _counts(
+        "features_left_out",
+        "Values that can be no feature and were left out: objects, lists of no declared type",
+        "feature",
+        view.features_left_out,
+    )
+    yield _unreadable(counters)
+    yield _count(
+        "event_ids_changed",
+        "Events whose id came before with other features; `events.version` tells them apart",
+        counters.event_ids_changed,
+    )
+
+
+def _unreadable(counters: Counters) -> Metric:
+    family = CounterMetricFamily(
+        "stream_al_unreadable_fields",
+        "Times, segments and other information that could not be read and was left out",
+        labels=["topic", "field"],
+    )
+    for topic, found in (
+        ("events", counters.unreadable_events),
+        ("labels", counters.unreadable_labels),
+    ):
+        for name, count in dict(found).items():
+            family.add_metric([topic, name], count)
+    return family
 
 
 def _count(name: str, text: str, value: int) -> Metric:

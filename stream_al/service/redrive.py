@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from stream_al.config import Config
-from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, Fenced
 from stream_al.messages import DeadLetter, Source
 from stream_al.port import Log, Member
@@ -26,7 +25,7 @@ from stream_al.service.dead import (
     redriven_places,
     short_topic,
 )
-from stream_al.service.keys import record_key
+from stream_al.service.keys import KeyReader
 
 REDRIVE_RECORDS_MAX = 100
 """Letters a transaction; each may hold a whole raw record."""
@@ -144,7 +143,7 @@ class _Redriving:
         self._actor = actor
         self._topic = config.topic("dead_letters")
         self._inputs = {config.topic(name): name for name in INPUT_TOPICS}
-        self._reader = EventReader(config.events)
+        self._keys = KeyReader(config)
 
     def plan(self, places: Sequence[Place], wanted: Callable[[DeadLetter], bool]) -> Redriven:
         """Return what is to be sent, in the order of places, and what is left and why."""
@@ -200,7 +199,7 @@ class _Redriving:
                     continue
                 sent.append(place)
                 raw = raw_of(letter)
-                key = record_key(self._reader, self._inputs[letter.topic], raw)
+                key = self._keys.key(self._inputs[letter.topic], raw)
                 transaction.append(letter.topic, letter.partition, raw, key)
                 mark = self._mark(place)
                 transaction.append(self._topic, place.partition, mark.to_wire())

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stream_al.config import Config
-from stream_al.engine import parse
+from stream_al.engine import LabelReader, parse
 from stream_al.errors import InvalidInput, Rewound
 from stream_al.labels import Resolver
 from stream_al.messages import (
@@ -29,7 +29,6 @@ from stream_al.messages import (
     DeadLetter,
     DigestEntry,
     JournalRecord,
-    Label,
     LabelEntry,
     Outcome,
     Source,
@@ -108,6 +107,8 @@ class ResolverLoop:
         self._clock = clock
         self._witness = witness
         self._environment = environment()
+        self._reader = LabelReader(config.labels)
+        counters.unreadable_labels = self._reader.unreadable
         self._group = resolver_group(config)
         self._journal = config.topic("journal")
         self._queries = config.topic("queries")
@@ -357,7 +358,7 @@ class ResolverLoop:
         return True
 
     def _on_label(self, resolver: Resolver, record: Record, step: _Step, now_ms: int) -> bool:
-        label = parse(Label, record.value)
+        label = self._reader.read(record.value)
         if label.features is not None:
             label = label.model_copy(update={"features": self._clean(label.features)})
         if not resolver.ready(label, now_ms=now_ms):

@@ -64,6 +64,8 @@ class Scorer:
         self._counters = counters
         self._clock = clock
         self._reader = EventReader(config.events)
+        counters.features_missing = self._reader.missing
+        counters.unreadable_events = self._reader.unreadable
         self._events = config.topic("events")
         self._predictions = config.topic("predictions")
         self._queries = config.topic("queries")

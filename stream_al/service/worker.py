@@ -166,6 +166,7 @@ class Worker:
             learn_failures=engine.model.failed_count if engine else 0,
             snapshot_age_s=self._snapshots.age_s(self._clock.now_ms()),
             held_back=self._held_back(),
+            features_left_out=dict(engine.model.left_out) if engine else {},
         )
 
     def _held_back(self) -> dict[tuple[str, int], int]:

@@ -20,14 +20,11 @@ def guard(**fields: Any) -> Guard:
 @pytest.mark.parametrize(
     ("error", "features"),
     [
-        ("WrongFeatureType", {"n": {"deep": 1}}),
-        ("WrongFeatureType", {"n": [1.0, 2.0]}),
         ("WrongFeatureType", {"n": b"bytes"}),
         ("WrongFeatureType", {"text": 3}),
         ("WrongFeatureType", {"vector": "1 2"}),
         ("WrongFeatureType", {"vector": 1.0}),
         ("WrongFeatureType", {"vector": [1.0, "2"]}),
-        ("WrongFeatureType", {"vector": [[1.0]]}),
         ("WrongFeatureType", {7: 1.0}),
         ("TooManyFeatures", {f"f{i}": 0.0 for i in range(2_049)}),
         ("FeatureTooLarge", {"kind": "x" * 257}),
@@ -70,6 +67,48 @@ def test_bad_numbers_are_dropped_or_refused_as_configured(bad: Any, name: str) -
     with pytest.raises(InvalidInput) as caught:
         guard(on_bad_number="dead_letter").clean(features)
     assert caught.value.error == "NonFiniteFeature"
+
+
+@pytest.mark.parametrize(
+    ("features", "kept"),
+    [
+        ({"tags": ["news", "sport", "news", ""]}, {"tags": ["news", "sport"]}),
+        ({"tags": [["a", ["b"]], ["c", None]]}, {"tags": ["a", "b", "c"]}),
+        ({"ids": [12, 53.5, True]}, {"ids": ["12", "53.5", "True"]}),
+        ({"title": ["one", "two", 3]}, {"title": "one\ntwo"}),
+        ({"text": ["one", ["two"]]}, {"text": "one\ntwo"}),
+        ({"vector": [[1, 2.5], [3]]}, {"vector": [1.0, 2.5, 3.0]}),
+        ({"tags": ("a", "b")}, {"tags": ["a", "b"]}),
+        ({"tags": [], "text": [None], "title": [{}]}, {}),
+    ],
+)
+def test_a_list_is_what_its_type_says(features: dict[str, Any], kept: dict[str, Any]) -> None:
+    """B5: a set of categories, one text or a vector; lists within lists are read as one."""
+    one = guard(types={"ids": "category", "title": "text"})
+
+    assert one.clean(features) == kept
+    assert one.clean(kept) == kept
+    assert one.left_out.total() == 0
+
+
+@pytest.mark.parametrize("value", [{"deep": 1}, {}, [1.0, 2.0], [[1], ["a"]], ["a", 1], [True]])
+def test_what_can_be_no_feature_is_left_out_and_counted(value: Any) -> None:
+    """B5: the event is scored without it; names that nobody configured count as one."""
+    one = guard(event_id="id", features={"known": "known"})
+
+    assert one.clean({"n": 1.0, "known": value, "unknown": value, "more": value}) == {"n": 1.0}
+    assert (one.left_out["known"], one.left_out["other"]) == (1, 2)
+
+
+def test_a_set_of_categories_is_bounded() -> None:
+    """B5: a thousand different entries; entries have the bound of categories."""
+    many = [f"tag {i}" for i in range(1_001)]
+
+    assert guard().clean({"tags": many[1:] * 2}) == {"tags": many[1:]}
+    with pytest.raises(InvalidInput, match="declare it as text"):
+        guard().clean({"tags": many})
+    with pytest.raises(InvalidInput, match="declare it as text"):
+        guard().clean({"tags": ["x" * 257]})
 
 
 def test_clean_features_pass_untouched_and_cleaning_is_idempotent() -> None:

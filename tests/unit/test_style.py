@@ -20,6 +20,7 @@ SHIPPED = sorted(
 )
 CORE_MODULES = [name for name in SHIPPED if name.split("/")[1] in CORE]
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+CLOCK_READS = ("now", "utcnow", "today")
 BANNED = ("time", "random", "datetime", "threading", "logging", "os", "subprocess", "socket")
 
 
@@ -33,9 +34,13 @@ def _banned_imports(tree: ast.AST) -> Iterator[str]:
             case ast.Import(names=names):
                 imported = [alias.name for alias in names]
             case ast.ImportFrom(module=str(module), level=0, names=names):
-                # A seeded generator is chance as an input: the class may be named, not the module.
-                from_random = module == "random"
-                imported = [] if from_random and {a.name for a in names} == {"Random"} else [module]
+                # A seeded generator is chance as an input, and a date that came in is a value: the
+                # classes may be named, not the modules.
+                allowed = {"random": {"Random"}, "datetime": {"UTC", "datetime"}}.get(module, set())
+                imported = [] if {a.name for a in names} <= allowed else [module]
+            case ast.Attribute(attr=read) if read in CLOCK_READS:
+                yield read
+                continue
             case _:
                 continue
         yield from (name for name in imported if name.split(".")[0] in BANNED)
@@ -89,8 +94,19 @@ def test_core_has_no_clock_chance_thread_or_environment(name: str) -> None:
         ("from random import random", ["random"]),
         ("from random import Random", []),
         ("import math", []),
+        ("from datetime import UTC, datetime", []),
+        ("return datetime.now(UTC)", ["now"]),
     ],
-    ids=["clock", "environment", "submodule", "chance", "seeded generator", "arithmetic"],
+    ids=[
+        "clock",
+        "environment",
+        "submodule",
+        "chance",
+        "seeded generator",
+        "arithmetic",
+        "a date",
+        "today",
+    ],
 )
 def test_the_ban_sees_every_form_of_import(code: str, found: list[str]) -> None:
     """The check itself is checked, inside functions too."""

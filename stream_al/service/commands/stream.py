@@ -15,12 +15,11 @@ import typer
 from pydantic_core import from_json
 
 from stream_al.config import Config
-from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError
 from stream_al.escaping import visible_json
 from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
-from stream_al.service.keys import record_key
+from stream_al.service.keys import KeyReader
 from stream_al.service.view import opened_up, records
 
 SEND_RECORDS_MAX = 1_000
@@ -63,16 +62,14 @@ def _send(
 ) -> int:
     """Append what each chunk holds, at most `SEND_RECORDS_MAX` records a transaction."""
     batch_max = SEND_RECORDS_MAX if rate is None else max(1, min(SEND_RECORDS_MAX, int(rate / 10)))
-    reader = EventReader(config.events)
+    keys = KeyReader(config)
     started = time.monotonic()
     sent = 0
     for lines in chunks:
         values = [value for line in lines if (value := line.rstrip(b"\r\n")).strip()]
         for start in range(0, len(values), batch_max):
             batch = values[start : start + batch_max]
-            log.append(
-                full, [Outgoing(value, key=record_key(reader, topic, value)) for value in batch]
-            )
+            log.append(full, [Outgoing(value, key=keys.key(topic, value)) for value in batch])
             sent += len(batch)
             if rate is not None:
                 time.sleep(max(0.0, started + sent / rate - time.monotonic()))
