@@ -18,7 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Literal
 
-from stream_al.config import Config
+from stream_al.config import LABEL_PATHS, Config
 from stream_al.engine import Engine
 from stream_al.errors import ConfigurationError, Gone
 from stream_al.labels import Resolver
@@ -196,7 +196,9 @@ def _chain_before(log: Log, config: Config, position: int) -> str | None:
 
 
 def _labels_hash(config: Config) -> str:
-    return blake2b(config.labels.model_dump_json().encode(), digest_size=8).hexdigest()
+    """Return the hash of what decides about labels; where their fields lie is no part of it."""
+    decides = config.labels.model_dump_json(exclude=set(LABEL_PATHS))
+    return blake2b(decides.encode(), digest_size=8).hexdigest()
 
 
 def snapshot_problems(config: Config) -> list[str]:
