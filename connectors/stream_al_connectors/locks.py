@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
+from stream_al.private_files import OURS, Access, create, make_folder
+
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS_MAX = 100
 _MEMBER = "member-"
 _PARTITION = "partition-"
@@ -29,10 +32,12 @@ class FileLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    def take(cls, path: Path, *, wait: bool = False) -> FileLock | None:
+    def take(cls, path: Path, *, wait: bool = False, access: Access = OURS) -> FileLock | None:
         """Return the lock of `path`, or None when somebody else holds it and `wait` is false."""
         for _ in range(_ATTEMPTS_MAX):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = _made_or_opened(path, access)
+            if descriptor is None:
+                continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
@@ -71,10 +76,22 @@ def sweep(path: Path) -> bool:
         return False
 
 
+def _made_or_opened(path: Path, access: Access) -> int | None:
+    """Open a lock's file, new or not; None when another process made it, or took it, meanwhile."""
+    try:
+        return os.open(path, _FLAGS)
+    except FileNotFoundError:
+        pass
+    try:
+        return create(path, access)
+    except FileExistsError:
+        return None
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
         yield None
         return
@@ -105,43 +122,47 @@ class LockFolder:
     ----------
     path
         `<log>.locks`; made when missing. One folder below it for each group and topic.
+    access
+        Who may use the locks: whoever may use the log.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.mkdir(exist_ok=True)
-        self._path = path
+    def __init__(self, path: Path, access: Access = OURS) -> None:
+        make_folder(path, access)
+        self.path = path
+        self._access = access
 
     def creation(self) -> FileLock | None:
         """Wait for the lock under which a log is made."""
-        return FileLock.take(self._path / "creation", wait=True)
+        return FileLock.take(self.path / "creation", wait=True, access=self._access)
 
     def claim(self, name: str) -> FileLock | None:
         """Return the lock of a short claim, or None when it is held."""
-        return FileLock.take(self._path / f"{_CLAIM}{_digest(name)}")
+        return FileLock.take(self.path / f"{_CLAIM}{_digest(name)}", access=self._access)
 
     def sweep_claims(self) -> None:
         """Delete what processes that died while they held a claim left behind."""
-        for path in self._path.glob(f"{_CLAIM}*"):
+        for path in self.path.glob(f"{_CLAIM}*"):
             sweep(path)
 
     def group(self, group: str, topic: str) -> GroupLocks:
         """Return the locks of one group for one topic."""
-        return GroupLocks(self._path / _digest(group, topic))
+        return GroupLocks(self.path / _digest(group, topic), self._access)
 
 
 class GroupLocks:
     """The locks of one group for one topic: one for each live member, one for each owned part."""
 
-    def __init__(self, path: Path) -> None:
-        path.mkdir(exist_ok=True)
+    def __init__(self, path: Path, access: Access = OURS) -> None:
+        make_folder(path, access)
         self._path = path
+        self._access = access
 
     def member(self, number: int) -> FileLock | None:
         """Take the lock that says that member `number` lives.
 
         Nobody else wants it; waiting is for a prober that met the file before it was locked.
         """
-        return FileLock.take(self._path / f"{_MEMBER}{number}", wait=True)
+        return FileLock.take(self._path / f"{_MEMBER}{number}", wait=True, access=self._access)
 
     def live(self, own: int) -> list[int]:
         """Return the numbers of the live members; the files of dead ones are deleted.
@@ -157,7 +178,7 @@ class GroupLocks:
 
     def partition(self, partition: int) -> FileLock | None:
         """Take the lock of a partition, or None when it is held."""
-        return FileLock.take(self._path / f"{_PARTITION}{partition}")
+        return FileLock.take(self._path / f"{_PARTITION}{partition}", access=self._access)
 
     def is_owned(self, partition: int) -> bool:
         """Return whether somebody holds a partition."""

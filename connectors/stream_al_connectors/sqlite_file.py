@@ -7,25 +7,35 @@ transaction of its own unless `writing` opened one, so that no reader holds a sn
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 from stream_al.errors import Ambiguous, ConfigurationError, Gone, InDoubt
+from stream_al.private_files import access_beside, tighten
+from stream_al.private_files import create as create_file
 from stream_al_connectors.locks import LockFolder
+from stream_al_connectors.sqlite_watch import (
+    CHECKPOINT_PAGES,
+    PAGE_BYTES,
+    SqliteWatch,
+    lock_folder,
+    side_files,
+)
 
 APPLICATION_ID = 0x53_41_4C_31
 """`SAL1`: how a log is told from any other SQLite database."""
 
 FORMAT = 1
 BUSY_TIMEOUT_S = 10.0
+CHECK_EVERY_S = 0.25
 CONNECTIONS_IDLE_MAX = 8
-PAGE_BYTES = 8192
-CHECKPOINT_PAGES = 2000
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 
 Durability = Literal["full", "normal"]
@@ -92,7 +102,8 @@ class SqliteFile:
         self._synchronous = {"full": "FULL", "normal": "NORMAL"}[durability]
         self._idle: deque[sqlite3.Connection] = deque()
         self._closed = False
-        self._mode = "rwc"
+        self._watch: SqliteWatch | None = None
+        self._checked_s = 0.0
         try:
             self._open(create=create)
         except BaseException:
@@ -103,20 +114,40 @@ class SqliteFile:
         """Recognise the file before anything is written, then make what is missing."""
         with explained(self.path):
             there = self.path.exists() and (self.path.is_dir() or self.path.stat().st_size > 0)
+        folder = lock_folder(self.path)
+        watch = SqliteWatch(self.path, access_beside(self.path))
+        if there:
+            with explained(self.path):
+                watch.refuse_a_copy()
         if not (there and self._recognise()) and not create:
             raise ConfigurationError(
                 f"log.path: there is no log at {self.path}; start a worker or send something first"
             )
         with explained(self.path):
-            self.locks = LockFolder(self.path.with_name(f"{self.path.name}.locks"))
+            tighten(self.path, *side_files(self.path), folder)
+            self.locks = LockFolder(folder, access_beside(self.path))
             self.locks.sweep_claims()
         self._make()
-        self._mode = "rw"
+        with explained(self.path):
+            watch.begin()
+        self._watch = watch
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn an error of SQLite into a sentence: first of all whether the file is still there."""
+        with explained(self.path):
+            try:
+                yield
+            except sqlite3.Error:
+                self.check()
+                raise
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
         """Borrow a connection; errors of SQLite become sentences."""
-        with explained(self.path):
+        with self.explained():
+            if time.monotonic() >= self._checked_s + CHECK_EVERY_S:
+                self.check()
             try:
                 borrowed = self._idle.pop()
             except IndexError:
@@ -124,7 +155,9 @@ class SqliteFile:
             try:
                 yield borrowed
             finally:
-                if self._closed or len(self._idle) >= CONNECTIONS_IDLE_MAX:
+                if self._closed:
+                    self._close(borrowed)
+                elif len(self._idle) >= CONNECTIONS_IDLE_MAX:
                     borrowed.close()
                 else:
                     self._idle.append(borrowed)
@@ -133,6 +166,7 @@ class SqliteFile:
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Borrow a connection inside the one write transaction that there can be."""
         with self.connection() as connection:
+            self._let_it_checkpoint(connection)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -140,10 +174,26 @@ class SqliteFile:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+            self.check()
+
+    def check(self) -> None:
+        """Raise Gone when the path stands for another file than the one that is open, or for none.
+
+        Called after each commit, and before a read when that is a while ago.
+        """
+        if self._watch is not None:
+            self._watch.check()
+            self._checked_s = time.monotonic()
+
+    def _let_it_checkpoint(self, connection: sqlite3.Connection) -> None:
+        """Let SQLite move a write-ahead log that has grown long into the file, after a commit."""
+        if self._watch is not None and self._watch.is_long:
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def clear_wal(self) -> None:
         """Move everything into the file and empty the write-ahead log, which keeps old pages."""
-        with self.connection() as connection:
+        assert self._watch is not None, "only an open log is cleared"
+        with self.connection() as connection, self._watch.writing_the_file():
             busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
             raise Ambiguous(
@@ -154,15 +204,21 @@ class SqliteFile:
     def close(self) -> None:
         """Close what is idle now, and what is borrowed when it comes back."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._close(*self._idle)
+        self._idle.clear()
+
+    def _close(self, *connections: sqlite3.Connection) -> None:
+        """Close what may be the log's last connections: that moves everything into the file."""
+        with self._watch.writing_the_file() if self._watch is not None else nullcontext():
+            for connection in connections:
+                connection.close()
 
     def connect(self) -> sqlite3.Connection:
         """Return a new connection, which the caller closes."""
         if self._closed:
             raise ConfigurationError(f"log.path: the log {self.path} was closed")
         connection = sqlite3.connect(
-            f"file:{quote(str(self.path))}?mode={self._mode}",
+            f"file:{quote(str(self.path))}?mode=rw",
             uri=True,
             timeout=BUSY_TIMEOUT_S,
             isolation_level=None,
@@ -171,8 +227,9 @@ class SqliteFile:
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # see `_let_it_checkpoint`
             connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
+            self.check()  # it may have opened what lies at the path by now
         except BaseException:
             connection.close()
             raise
@@ -194,11 +251,16 @@ class SqliteFile:
 
     def _make(self) -> None:
         """Create the schema in one transaction; whoever comes second finds it made."""
-        if self._recognise():
+        if self.path.exists() and self._recognise():
+            with self.connection() as connection:  # a copy may have lost it: `VACUUM INTO` does
+                connection.execute("PRAGMA journal_mode = WAL")
             return
         with explained(self.path):
             lock = self.locks.creation()
         try:
+            with explained(self.path):
+                if not self.path.exists():
+                    os.close(create_file(self.path))  # SQLite would ask the umask
             if self._recognise():
                 return
             with self.connection() as connection:

@@ -63,6 +63,7 @@ class SqliteSeat:
             try:
                 return self._locks.live(self.number)
             except FileNotFoundError as error:
+                self._store.file.check()  # the folder may have gone with the log
                 raise Fenced(f"{self._topic!r}: the folder of locks was taken away") from error
 
     def claim(self, partition: int) -> int | None:
@@ -110,11 +111,11 @@ class SqliteSeat:
     def wait(self, timeout_s: float) -> None:
         """Return when something was committed since the last call, or after `timeout_s`."""
         if self._watcher is None:
-            with explained(self._path):
+            with self._store.file.explained():
                 self._watcher = self._store.file.connect()
         deadline = time.monotonic() + timeout_s
         while True:
-            with explained(self._path):
+            with self._store.file.explained():
                 version = self._watcher.execute("PRAGMA data_version").fetchone()[0]
             left_s = deadline - time.monotonic()
             if version != self._seen or left_s <= 0:
