@@ -25,6 +25,8 @@ TOPIC_NAMES = (
     "statistics",
     "dead_letters",
 )
+EVENT_PATHS = ("event_id", "at_ms", "segment", "meta", "version")
+"""Settings of `events` that are paths into people's JSON, beside those of its features."""
 LABEL_PATHS = ("event_id", "label", "annotator", "kind", "revision", "at_ms")
 """Settings of `labels` that are paths into a labelling tool's JSON."""
 DAY_MS = 86_400_000

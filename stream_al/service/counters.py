@@ -11,6 +11,7 @@ from time import perf_counter
 
 from stream_al.errors import Rewound
 from stream_al.port import Member, Transaction
+from stream_al.service.repeats import Repeats
 
 LATENCY_BOUNDS_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400, 259_200, 604_800)
 BATCH_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -54,7 +55,8 @@ class Counters:
     """Field → values that could not be read and were left out; of the readers."""
     features_missing: Counter[str] = field(default_factory=Counter)
     """Configured feature → events without it; of the reader."""
-    event_ids_changed: int = 0
+    repeats: Repeats | None = None
+    """Of a scorer: it knows how many ids came again with other features."""
     journal_records: Counter[str] = field(default_factory=Counter)
     score_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))
     commit_latency: Histogram = field(default_factory=lambda: Histogram(BATCH_BOUNDS_S))

@@ -174,7 +174,7 @@ def _read(counters: Counters, view: View) -> Iterable[Metric]:
     yield _count(
         "event_ids_changed",
         "Events whose id came before with other features; `events.version` tells them apart",
-        counters.event_ids_changed,
+        counters.repeats.changed if counters.repeats else 0,
     )
 
 

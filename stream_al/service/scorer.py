@@ -39,6 +39,7 @@ from stream_al.service.groups import (
     scorer_group,
 )
 from stream_al.service.logs import log as log_line
+from stream_al.service.repeats import Repeats
 
 BATCH_RECORDS_MAX = 1_000
 OLDEST_OPEN_EVERY_S = 1.0
@@ -66,6 +67,7 @@ class Scorer:
         self._reader = EventReader(config.events)
         counters.features_missing = self._reader.missing
         counters.unreadable_events = self._reader.unreadable
+        counters.repeats = self._repeats = Repeats(config.events)
         self._events = config.topic("events")
         self._predictions = config.topic("predictions")
         self._queries = config.topic("queries")
@@ -266,6 +268,7 @@ class Scorer:
         except InvalidInput as error:
             self._set_aside(transaction, record, error, batch)
             return
+        self._repeats.note(event, record.value)
         if self._config.predictions.pack == "poll":
             batch.packed.append(decision.wire())
         else:

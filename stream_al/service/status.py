@@ -19,6 +19,7 @@ from stream_al.service.desk import READ_MAX
 from stream_al.service.gold import alike
 from stream_al.service.groups import lag, next_offset, resolver_group, scorer_group
 from stream_al.service.rebuild import rebuild
+from stream_al.service.seen import features_lines, features_seen
 from stream_al.service.view import differences, journal_view, sentences
 
 STALLED_S = 30.0
@@ -61,6 +62,7 @@ def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
             "p90": latencies[len(latencies) * 9 // 10],
         } if latencies else None,
         "quality": asdict(view.quality),
+        "features": features_seen(log, config),
         **_people(resolver),
         "last_control": control and {"position": control[0]}
         | control[1].model_dump(mode="json", include={"actor", "reason", "patch", "at_ms"}),
@@ -226,6 +228,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"latency  p50 {latency['p50'] / 1e3:,.1f} s, p90 {latency['p90'] / 1e3:,.1f} s"
         )
     lines += _quality_lines(found["quality"])
+    lines += features_lines(found["features"])
     if found["gold"]["standing_out"]:
         lines.append(
             f"gold     {found['gold']['standing_out']:,} of {found['gold']['questions']:,} are not "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 import urllib.request
 from typing import Any
@@ -139,7 +141,8 @@ def test_a_path_without_a_value_is_counted(deployment: Deployment) -> None:
     deployment.send(*(post(number, author={"followers": None}) for number in range(5)), post(6))
     until(lambda: sum(deployment.ends("predictions")) == 6)
 
-    assert metric(worker, "features_missing_total") == {("text",): 0, ("followers",): 6}
+    wanted = {("text",): 0, ("followers",): 6}
+    until(lambda: metric(worker, "features_missing_total") == wanted)
 
 
 def test_an_edited_event_is_its_own_event(deployment: Deployment) -> None:
@@ -160,3 +163,86 @@ def test_an_edited_event_is_its_own_event(deployment: Deployment) -> None:
     }  # fmt: skip
     keys = {record.key for record in deployment.records("events")}
     assert keys == {b"1@1", b"1@2", b"2"}
+
+
+def test_check_tries_samples_on_the_configuration(deployment: Deployment) -> None:
+    """E: exit 2 and every problem once; with the right paths exit 0 and what the lines have."""
+    sample, labels = deployment.folder / "posts.jsonl", deployment.folder / "labels.jsonl"
+    sample.write_text("".join(json.dumps(post(number)) + "\n" for number in range(250)))
+    labels.write_text(json.dumps(answer(1, True)) + "\n")
+    deployment.configure(events=POSTS | {"features": {"text": "post.bodi"}}, labels=TOOL)
+    options = ("check", "--sample", sample, "--sample-labels", labels)
+
+    ended = deployment.cli(*options)
+
+    assert ended.code == 2
+    assert "events.features.text: `post.bodi`: in 0 of 200 lines" in ended.err
+    assert "did you mean `post.body`?" in ended.err
+    assert "events.at_ms: `post.at`: in 0 of 200 lines" in ended.err
+    assert "labels.at_ms: `done`: in 0 of 1 lines" in ended.err
+    deployment.configure(events={key: POSTS[key] for key in ("event_id", "features")})
+    assert "features: text (200)" in deployment.done("check", "--sample", sample).out
+
+
+def test_send_says_what_it_is_given(deployment: Deployment) -> None:
+    """E: an archive, an array, UTF-16 are refused, a mark of byte order is said, lines counted."""
+    whole = json.dumps([native(1), native(2)]).encode()
+    path = deployment.folder / "events"
+    for content, command in (
+        (gzip.compress(json.dumps(native(1)).encode()), "gunzip -c"),
+        (whole, "jq -c '.[]'"),
+        (json.dumps(native(1), indent=1).encode(), "jq -c ."),
+        (json.dumps(native(1)).encode().decode().encode("utf-16"), "iconv -f UTF-16LE"),
+    ):
+        path.write_bytes(content)
+        ended = deployment.cli("send", path)
+        assert ended.code == 2
+        assert f"{command} " in ended.err
+        assert ended.err.rstrip().endswith("| stream-al send -")
+        ended = deployment.cli("send", "-", "--topic", "labels", stdin=path)
+        assert ended.code == 2
+        assert ended.err.rstrip().endswith("| stream-al send - --topic labels")
+    assert sum(deployment.ends("events")) == sum(deployment.ends("labels")) == 0
+
+    path.write_bytes(
+        b"\xef\xbb\xbf" + json.dumps(native(1)).encode() + b'\n{"id": 7}\n\n{"id": 8}\n'
+    )
+    said = deployment.done("send", path).err
+    assert "begins with a mark of byte order" in said
+    assert "2 of 3 can't be read by this configuration" in said
+    assert "2 of 3 lines, first line 2: MissingField: `event_id` is missing" in said
+    path.write_text('{"event_id": "e-1", "label": 0.5}\n')
+    said = deployment.done("send", path, "--topic", "labels").err
+    assert "1 of 1 can't be read" in said
+    assert "`label` is 0.5" in said
+    deployment.done("run", "--until-idle")
+    assert [one["event_id"] for one in deployment.messages("predictions")] == ["e-1"]
+
+
+def test_status_tells_what_went_missing_and_what_was_edited(deployment: Deployment) -> None:
+    """E, B8: from the newest events, against the oldest and the configuration; a metric too."""
+    features = POSTS["features"] | {"likes": "post.likes", "lang": "post.lang"}
+    deployment.configure(events=POSTS | {"features": features}, topics={"partitions": 1})
+    full = {"likes": 7}
+    deployment.send(*(with_likes(number, **full) for number in range(240)))
+    assert deployment.done("status", "--json").json()["features"]["missing"] == [
+        {"feature": "lang", "share": 0.0, "share_before": 0.0, "events": 200},
+    ]
+    deployment.send(*(with_likes(number) for number in range(240, 440)))
+    deployment.send(with_likes(439, body="other words"))
+
+    found = deployment.done("status", "--json").json()["features"]
+    said = deployment.done("status").out
+
+    assert {one["feature"]: one["share_before"] for one in found["missing"]} == {
+        "likes": 1.0, "lang": 0.0,
+    }  # fmt: skip
+    assert found["edited"] == 1
+    assert "missing  feature likes: in 0% of the newest 200 events, before in 100%" in said
+    assert "edited   1 of the newest 200 events have an id that came before" in said
+    worker = deployment.worker()
+    until(lambda: metric(worker, "event_ids_changed_total")[()] == 1)
+
+
+def with_likes(number: int, body: str = "hi", **more: int) -> dict[str, Any]:
+    return {"post": {"id": number, "body": body, **more}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,8 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from stream_al.config import Config
-from stream_al.engine import EventReader
-from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
+from stream_al.errors import ConfigurationError, InDoubt
 from stream_al.gate import known_uncertainties
 from stream_al.messages import ModelEntry
 from stream_al.service.clock import SystemClock
@@ -31,8 +31,8 @@ from stream_al.service.starting import check_topics
 from stream_al.service.view import differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
-CHECKED_EVENTS = 200
-CATEGORY_CHARACTERS_WARN = 64
+Found = tuple[list[str], list[str]]
+"""Problems and notes."""
 
 TEMPLATE = """\
 # stream_al. Every key is optional; what stands here is the default, unless it is commented out.
@@ -114,7 +114,10 @@ def init(
 
 def check(
     sample: Annotated[
-        Path | None, typer.Option(help="Lines of your own events, to try the mapping on.")
+        Path | None, typer.Option(help="Lines of your own events, to try `events:` on.")
+    ] = None,
+    sample_labels: Annotated[
+        Path | None, typer.Option(help="Lines of your own labels, to try `labels:` on.")
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -146,8 +149,7 @@ def check(
         notes += differing
     elif not on_kafka:
         notes.append(f"log.path: {log_path(settings)} is made by the first `send` or `run`")
-    if sample is not None:
-        found, seen = _try_sample(sample, settings)
+    for found, seen in _try_samples(settings, sample, sample_labels):
         problems += found
         notes += seen
     if as_json:
@@ -162,6 +164,15 @@ def check(
         out.print(f"ok       {settings.app}: {place}, {settings.topics.partitions} "
                   f"partitions, model {settings.model.factory or settings.model.preset}",
                   markup=False)  # fmt: skip
+
+
+def _try_samples(config: Config, events: Path | None, labels: Path | None) -> Iterator[Found]:
+    from stream_al.service.try_sample import try_events, try_labels  # noqa: PLC0415 - River
+
+    if events is not None:
+        yield try_events(events, config)
+    if labels is not None:
+        yield try_labels(labels, config)
 
 
 def _look_at_brokers(config: Config) -> tuple[list[str], list[str]]:
@@ -205,38 +216,6 @@ def _lineage_problems(lineage: ModelEntry | None, config: Config) -> list[str]:
         "`stream-al model activate` starts the configured one"
     )
     return [problem]
-
-
-def _try_sample(sample: Path, config: Config) -> tuple[list[str], list[str]]:
-    from stream_al.model import Model  # noqa: PLC0415
-
-    reader, model = EventReader(config.events), Model(config)
-    problems: list[str] = []
-    notes: list[str] = []
-    try:
-        lines = sample.read_bytes().splitlines()[:CHECKED_EVENTS]
-    except OSError as error:
-        return [f"--sample is {str(sample)!r}: {error.strerror}"], []
-    names: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            features = model.clean(reader.read(line).features)
-        except InvalidInput as error:
-            problems.append(f"{sample}, line {number}: {error.error}: {error}")
-            continue
-        for name, value in features.items():
-            names[name] = names.get(name, 0) + 1
-            long = isinstance(value, str) and len(value) > CATEGORY_CHARACTERS_WARN
-            if long and name != "text" and name not in config.events.types:
-                notes.append(
-                    f"feature `{name}` looks like a text but is read as a category; "
-                    f"set events.types: {{{name}: text}}"
-                )
-    found = ", ".join(f"{name} ({count})" for name, count in names.items())
-    notes.append(f"{len(lines)} lines of {sample} read; features: {found or 'none'}")
-    return problems[:20], sorted(set(notes))
 
 
 def run(

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -16,15 +16,19 @@ from pydantic_core import from_json
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
-from stream_al.escaping import visible_json
+from stream_al.escaping import visible, visible_json
 from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
 from stream_al.service.keys import KeyReader
+from stream_al.service.looking import begins_with_mark, paths_of, refused
 from stream_al.service.view import opened_up, records
 
 SEND_RECORDS_MAX = 1_000
 FOLLOW_EVERY_S = 0.2
 CHUNK_BYTES = 1_048_576
+HEAD_LINES, HEAD_BYTES = 8, 4_096
+"""What is looked at before anything is sent."""
+UNREADABLE_SHOWN = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -43,18 +47,56 @@ def send(
 ) -> None:
     """Append lines to a topic, bytes unchanged.
 
-    The key is the event's id where one can be read; blank lines are skipped.
+    The key is the event's id where one can be read; blank lines are skipped. A file that does not
+    hold one JSON object a line (an archive, an array, UTF-16) is refused, with the command that
+    makes it one; lines that this configuration can't read are sent, and counted on stderr.
 
     Example: `stream-al send posts.jsonl --rate 100`
     """
     with opened(config, create=True) as (settings, log), _opened_lines(file) as lines:
-        sent = _send(log, settings, settings.topic(topic), topic, lines, rate)
-    err.print(f"sent {sent:,} records to {settings.topic(topic)}")
+        found = _looked_at(lines, str(file), topic, settings)
+        keys = KeyReader(settings)
+        sent = _send(log, keys, settings.topic(topic), topic, found, rate)
+    err.print(f"sent {sent:,} records to {settings.topic(topic)}", markup=False)
+    _say_unreadable(keys, sent)
+
+
+def _looked_at(
+    chunks: Iterator[list[bytes]], name: str, topic: str, config: Config
+) -> Iterator[list[bytes]]:
+    """Return the chunks, the first of which was looked at.
+
+    Raises
+    ------
+    ConfigurationError
+        When they are no lines of JSON; nothing is sent then.
+    """
+    first = next(chunks, [])
+    head = b"\n".join(line.rstrip(b"\r\n") for line in first[:HEAD_LINES])[:HEAD_BYTES]
+    then = "stream-al send -" + ("" if topic == "events" else f" --topic {topic}")
+    why = refused(head, name, then, paths_of(config, topic))
+    if why is not None:
+        raise ConfigurationError(f"FILE {why}")
+    if begins_with_mark(head):
+        said = f"{name} begins with a mark of byte order; it is sent, and passed over in reading"
+        err.print(said, markup=False)
+    return chain([first], chunks)
+
+
+def _say_unreadable(keys: KeyReader, sent: int) -> None:
+    """Say what of that was sent will be a dead letter, each kind once."""
+    count = keys.problems.count
+    if not count:
+        return
+    said = f"{count:,} of {sent:,} can't be read by this configuration, and become dead letters:"
+    err.print(said, markup=False)
+    for said in keys.problems.sentences("FILE", sent)[:UNREADABLE_SHOWN]:
+        err.print(f"  {visible(said)}", markup=False)
 
 
 def _send(
     log: Log,
-    config: Config,
+    keys: KeyReader,
     full: str,
     topic: str,
     chunks: Iterable[list[bytes]],
@@ -62,14 +104,20 @@ def _send(
 ) -> int:
     """Append what each chunk holds, at most `SEND_RECORDS_MAX` records a transaction."""
     batch_max = SEND_RECORDS_MAX if rate is None else max(1, min(SEND_RECORDS_MAX, int(rate / 10)))
-    keys = KeyReader(config)
     started = time.monotonic()
-    sent = 0
+    sent = read = 0
     for lines in chunks:
-        values = [value for line in lines if (value := line.rstrip(b"\r\n")).strip()]
+        values = [
+            (number, value)
+            for number, line in enumerate(lines, read + 1)
+            if (value := line.rstrip(b"\r\n")).strip()
+        ]
+        read += len(lines)
         for start in range(0, len(values), batch_max):
             batch = values[start : start + batch_max]
-            log.append(full, [Outgoing(value, key=keys.key(topic, value)) for value in batch])
+            log.append(
+                full, [Outgoing(value, key=keys.key(topic, value, line)) for line, value in batch]
+            )
             sent += len(batch)
             if rate is not None:
                 time.sleep(max(0.0, started + sent / rate - time.monotonic()))
