@@ -76,6 +76,16 @@ def sweep(path: Path) -> bool:
         return False
 
 
+def held_locks(folder: Path) -> list[str]:
+    """Return the names of the locks of members, partitions and claims below `folder` that are held.
+
+    Nothing where there is no such folder.
+    """
+    kinds = (_MEMBER, _PARTITION, _CLAIM)
+    files = [path for path in folder.rglob("*") if path.name.startswith(kinds)]
+    return [str(path) for path in files if is_held(path)]
+
+
 def _made_or_opened(path: Path, access: Access) -> int | None:
     """Open a lock's file, new or not; None when another process made it, or took it, meanwhile."""
     try:

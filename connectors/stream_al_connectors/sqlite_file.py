@@ -293,7 +293,7 @@ def _in_doubt(path: Path, error: sqlite3.Error) -> InDoubt:
     if code == sqlite3.SQLITE_NOTADB:
         return Gone(f"{path} is no log but another kind of file; name another log.path")
     if code == sqlite3.SQLITE_CORRUPT:
-        return Gone(f"{path} is damaged ({error}); restore it from a copy")
+        return Gone(f"{path} is damaged ({error}); put a copy back: `stream-al restore FILE`")
     return Ambiguous(f"{path} {_SENTENCES.get(code, _OTHERWISE).format(error=error)}")
 
 

@@ -128,6 +128,14 @@ class SqliteWatch:
             f"holds, where nobody copied anything: delete {self._note}"
         )
 
+    def expect_another(self) -> None:
+        """Write down what lies here, right before another file takes its place.
+
+        With the write-ahead log of this one beside it, that file will be refused.
+        """
+        self._main = self._path.stat()
+        self._write_note()
+
     def begin(self) -> None:
         """Remember what is open now; a connection has read it."""
         for path in (self._path, self._wal, self._shm):

@@ -11,6 +11,7 @@ import typer
 
 from stream_al.service.commands import (
     audit,
+    backup,
     broker,
     dead_letters,
     demo,
@@ -48,6 +49,7 @@ app = typer.Typer(
 for module in (
     demo,
     audit,
+    backup,
     evaluate,
     setup,
     stream,

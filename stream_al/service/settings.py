@@ -88,6 +88,19 @@ def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:
         ) from None
 
 
+def secret_place(config: Config, *, beside: Path) -> tuple[str, bool]:
+    """Return in words where the gate's secret is, and whether it is there.
+
+    A name that somebody gave is not repeated: it may be the secret itself.
+    """
+    if SECRET_VARIABLE in os.environ:
+        return f"the secret in {SECRET_VARIABLE}", True
+    if config.gate.secret_file:
+        return "the file that gate.secret_file names", Path(config.gate.secret_file).is_file()
+    path = beside.with_name(beside.name + ".secret")
+    return str(path), path.exists()
+
+
 def snapshot_key(config: Config) -> bytes | None:
     """Return the key of the snapshots' HMAC: environment, `snapshots.key_file`, or None.
 
