@@ -71,6 +71,17 @@ def visible_json(value: Any) -> str:
     return _UNSEEN.sub(_json_escaped, json.dumps(value, ensure_ascii=False))
 
 
+def only_seen(text: str) -> str:
+    r"""Return `text` without the characters that `visible` would escape.
+
+    Examples
+    --------
+    >>> only_seen("sp\u200bam\x07"), only_seen("👩\u200d💻")
+    ('spam', '👩\u200d💻')
+    """
+    return _UNSEEN.sub(lambda found: found[0] if _escaped(found) == found[0] else "", text)
+
+
 def _json_escaped(found: re.Match[str]) -> str:
     halves = found[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{halves[at : at + 4]}" for at in range(0, len(halves), 4))

@@ -6,11 +6,12 @@ values. Start reading at `resolver`; the table of label and state is in `table`.
 
 from stream_al.labels.annotators import ANNOTATORS_MAX, EVIDENCE_MIN, Annotators
 from stream_al.labels.believed import DISAGREEMENT_MS, PATIENCE_S, BelievedTime
+from stream_al.labels.classes import class_name, meant
 from stream_al.labels.gold import GOLD_MAX, GoldQuestion
 from stream_al.labels.proposals import ProposalResult
 from stream_al.labels.resolver import Resolution, Resolver
 from stream_al.labels.table import Action, Said, State, action_of, said_of
-from stream_al.labels.views import AnnotatorView, OldestPending, OpenQuery
+from stream_al.labels.views import AnnotatorView, ClassView, OldestPending, OpenQuery
 from stream_al.labels.votes import Settled, Tied, Undecided, Verdict, decide_votes
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "AnnotatorView",
     "Annotators",
     "BelievedTime",
+    "ClassView",
     "GoldQuestion",
     "OldestPending",
     "OpenQuery",
@@ -36,6 +38,8 @@ __all__ = [
     "Undecided",
     "Verdict",
     "action_of",
+    "class_name",
     "decide_votes",
+    "meant",
     "said_of",
 ]

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from stream_al.config import Config
+from stream_al.labels.classes import NewClass
 from stream_al.messages import (
     ControlEntry,
     ControlProposal,
@@ -38,10 +39,12 @@ class ProposalResult:
     """What became of a proposal: records, already applied, or what is wrong with it.
 
     Neither for a proposal that was made before: it is in force, and nothing happens twice.
+    `new_class` is of a seed or gold question that names a class for the first time.
     """
 
     records: tuple[JournalRecord, ...] = ()
     problem: str | None = None
+    new_class: NewClass | None = None
 
 
 class Remembered:
@@ -120,21 +123,19 @@ def control_problem(
     return None
 
 
-def seed_problem(proposal: ControlProposal, classes: tuple[str, ...] | None) -> str | None:
-    """Return what is wrong with a seed or gold question, in words for its author, or None.
+def seed_problem(proposal: ControlProposal) -> str | None:
+    """Return what a seed or gold question lacks, in words for its author, or None.
 
     Examples
     --------
     >>> seed = ControlProposal(kind="seed", proposal_id="1", actor="ops", event_id="a", label="x")
-    >>> seed_problem(seed, None)
+    >>> seed_problem(seed)
     'features: None: a seed needs event_id, label and features'
     """
     for name in ("event_id", "label", "features"):
         if getattr(proposal, name) in (None, ""):
             value = getattr(proposal, name)
             return f"{name}: {value!r}: a seed needs event_id, label and features"
-    if classes is not None and proposal.label not in classes:
-        return f"label: {proposal.label!r}: not one of labels.classes ({', '.join(classes)})"
     return None
 
 

@@ -24,11 +24,11 @@ from typing import Any
 
 from stream_al.config import Config
 from stream_al.errors import Fenced
+from stream_al.labels.classes import NewClass
 from stream_al.labels.closed import UNLOCATED
 from stream_al.labels.entries import closed_entry, outcome_of
 from stream_al.labels.gold import GoldQuestion, question_of
 from stream_al.labels.hearing import answerable, hear
-from stream_al.labels.pending import PendingQuery
 from stream_al.labels.proposals import (
     ProposalResult,
     control_entry,
@@ -43,7 +43,7 @@ from stream_al.labels.proposals import (
 )
 from stream_al.labels.rulings import Heard, needs_first, rule
 from stream_al.labels.state import LabelState
-from stream_al.labels.views import AnnotatorView, OldestPending, OpenQuery
+from stream_al.labels.views import AnnotatorView, ClassView, OldestPending, OpenQuery
 from stream_al.messages import (
     ControlProposal,
     DigestEntry,
@@ -71,6 +71,7 @@ class Resolution:
 
     outcome: Outcome
     records: tuple[JournalRecord, ...]
+    new_class: NewClass | None = None
 
 
 class Resolver:
@@ -100,6 +101,7 @@ class Resolver:
         known_uncertainties: frozenset[str] | None = None,
     ) -> None:
         self._config = config
+        self._classes = config.labels.classes
         self._read_back = read_back
         self._known_uncertainties = known_uncertainties
         self._state = LabelState(config)
@@ -161,27 +163,20 @@ class Resolver:
 
     def open_queries(self, limit: int) -> list[OpenQuery]:
         """Return up to `limit` pending queries, most urgent first. Reads them all: for people."""
-        return [self._opened(pending) for pending in self._state.pending.most_urgent(limit)]
+        return [self._state.opened(pending) for pending in self._state.pending.most_urgent(limit)]
 
     def open_query(self, event_id: str) -> OpenQuery | None:
         """Return the pending query of one event."""
         pending = self._state.pending.get(event_id)
-        return None if pending is None else self._opened(pending)
-
-    def _opened(self, pending: PendingQuery) -> OpenQuery:
-        ballot = self._state.ballot(pending)
-        return OpenQuery(
-            query=pending.query(),
-            place=pending.place,
-            asked_ms=pending.base_ms,
-            votes=ballot.votes(),
-            votes_wanted=ballot.wanted or pending.votes_wanted,
-            passed_by=ballot.passed_by(),
-        )
+        return None if pending is None else self._state.opened(pending)
 
     def annotators(self) -> list[AnnotatorView]:
         """Return what is known of everybody who answered, who answered most first."""
         return self._state.annotators.views()
+
+    def classes(self) -> list[ClassView]:
+        """Return what is known of each class of the lineage in force, in the order met."""
+        return self._state.classes.views()
 
     def agreement(self) -> float | None:
         """Return Krippendorff's alpha over all queries with two votes or more."""
@@ -263,11 +258,12 @@ class Resolver:
         It can't when the label bears on a label record whose journal position is not known yet:
         commit, `confirm`, and it can.
         """
-        return self._invalid(label) is not None or self._located(self._heard(label, now_ms))
+        label, invalid, _ = self._state.classes.enter_label(label, self._classes)
+        return invalid is not None or self._located(self._heard(label, now_ms))
 
     def on_label(self, label: Label, *, source: Source, now_ms: int) -> Resolution:
         """Decide what becomes of the label that lies at `source` in the labels topic."""
-        invalid = self._invalid(label)
+        label, invalid, new_class = self._state.classes.enter_label(label, self._classes)
         if invalid is not None:
             return Resolution(outcome_of(label, "invalid", invalid, source), ())
         heard = self._heard(label, now_ms)
@@ -276,16 +272,11 @@ class Resolver:
         if heard.closed is not None and needs_first(heard):
             first = self._read_back(heard.closed.position)
         ruling = rule(heard, self._config.labels, first)
-        outcome = outcome_of(label, ruling.outcome, ruling.reason, source)
-        return Resolution(outcome, tuple(self._decided(ruling.records)))
-
-    def _invalid(self, label: Label) -> str | None:
-        if not label.annotator:
-            return f"annotator: {label.annotator!r}: every label names its annotator"
-        classes = self._config.labels.classes
-        if label.kind == "label" and classes is not None and label.label not in classes:
-            return f"label: {label.label!r}: not one of labels.classes ({', '.join(classes)})"
-        return None
+        records = tuple(self._decided(ruling.records))
+        if not records or new_class is None:
+            return Resolution(outcome_of(label, ruling.outcome, ruling.reason, source), records)
+        reason = new_class.joined(ruling.reason)
+        return Resolution(outcome_of(label, ruling.outcome, reason, source), records, new_class)
 
     @staticmethod
     def _located(heard: Heard) -> bool:
@@ -337,7 +328,12 @@ class Resolver:
         """Judge what an operator proposes; a proposal that came before changes nothing."""
         if (proposal.proposal_id,) in self._state.proposals:
             return ProposalResult()
+        new_class = None
         problem = self._problem(proposal)
+        if problem is None and proposal.kind in {"seed", "gold"}:
+            entered = self._state.classes.enter(proposal.label or "", self._classes)
+            proposal = proposal.model_copy(update={"label": entered.name})
+            problem, new_class = entered.problem, entered.new
         if problem is not None:
             return ProposalResult(problem=problem)
         record: JournalRecord
@@ -361,7 +357,7 @@ class Resolver:
                 record = gold_entry(proposal, now_ms=now_ms)
                 if self._state.gold.get(record.event_id) == question_of(record):
                     return ProposalResult()
-        return ProposalResult(records=tuple(self._decided([record])))
+        return ProposalResult(records=tuple(self._decided([record])), new_class=new_class)
 
     def _problem(self, proposal: ControlProposal) -> str | None:
         match proposal.kind:
@@ -371,7 +367,7 @@ class Resolver:
             case "model":
                 return model_problem(proposal)
             case "seed" | "gold":
-                return seed_problem(proposal, self._config.labels.classes)
+                return seed_problem(proposal)
 
     def on_statistics(self, proposal: StatisticsProposal, *, now_ms: int) -> list[JournalRecord]:
         """Merge what a scorer measured; return the record when there is enough for one."""

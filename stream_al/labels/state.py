@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from stream_al.config import Config
 from stream_al.labels.annotators import Annotators
+from stream_al.labels.classes import ClassTable
 from stream_al.labels.closed import UNLOCATED, ClosedQuery, ClosedTable, Voices, voices_with
 from stream_al.labels.gold import GoldTable
 from stream_al.labels.pending import PendingQuery, PendingTable
@@ -25,6 +26,7 @@ from stream_al.labels.proposals import (
     Remembered,
 )
 from stream_al.labels.statistics import StatisticsMerger
+from stream_al.labels.views import OpenQuery
 from stream_al.labels.votes import Ballot
 from stream_al.messages import (
     CHAIN_START,
@@ -76,6 +78,8 @@ class LabelState:
         rebuild only: at most the query records between `queries_end` and their topic's end.
     seeds, proposals
         What was taught and proposed already; bounded.
+    classes
+        Classes that the lineage in force may know, who said them and when; bounded.
     annotators
         How good everybody is who answered; bounded.
     gold
@@ -101,11 +105,16 @@ class LabelState:
         self.closed_ahead: defaultdict[int, set[int]] = defaultdict(set)
         self.seeds = Remembered(SEEDS_REMEMBERED_MAX)
         self.proposals = Remembered(PROPOSALS_REMEMBERED_MAX)
+        self.classes = ClassTable()
         self.annotators = Annotators(config.labels.classes)
         self.gold = GoldTable()
         self.statistics = StatisticsMerger()
         self.skipped_count = 0
         self.digested_to = 0
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was dumped: 0.1.0 had no table of classes, which begins empty then."""
+        self.__dict__.update({"classes": ClassTable()} | state)
 
     # ------------------------------------------------------------------ looking
 
@@ -114,6 +123,18 @@ class LabelState:
         place = pending.place
         ballot = self.ballots.get(pending.event_id)
         return Ballot(place) if ballot is None or ballot.place != place else ballot
+
+    def opened(self, pending: PendingQuery) -> OpenQuery:
+        """Return a pending query as people see it."""
+        ballot = self.ballot(pending)
+        return OpenQuery(
+            query=pending.query(),
+            place=pending.place,
+            asked_ms=pending.base_ms,
+            votes=ballot.votes(),
+            votes_wanted=ballot.wanted or pending.votes_wanted,
+            passed_by=ballot.passed_by(),
+        )
 
     def votes_wanted(self, pending: PendingQuery) -> int:
         """Return how many votes a pending query wants by now."""
@@ -170,6 +191,7 @@ class LabelState:
         self.chain = record.chain
         if self.first_at_ms is None:
             self.first_at_ms = record.at_ms
+        self.classes.fold(record)
         match record:
             case (
                 LabelEntry() | VoteEntry() | ClosedEntry() | RetractionEntry() | VolunteeredEntry()
@@ -197,6 +219,7 @@ class LabelState:
             self.gold.forget(event_id)
         if record.start == "empty":
             self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
+            self.classes = ClassTable()
         self._remember_proposal(record.proposal_id)
 
     def _fold_event(self, record: EventEntry, position: int) -> None:
@@ -347,6 +370,7 @@ class LabelState:
             ends,
             len(self.seeds),
             len(self.proposals),
+            self.classes.described(),
             self.annotators.described(),
             self.gold.described(),
         ]

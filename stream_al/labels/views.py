@@ -28,6 +28,32 @@ class OpenQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassView:
+    """What is known of one class.
+
+    Attributes
+    ----------
+    labels, seeds, gold
+        Events that bear it by a label, seeds of it, gold questions whose answer it is.
+    annotators
+        Who said it, the newest first, not all of them.
+    first_at_ms, last_at_ms
+        When the resolver met it, by its clock.
+    like
+        Another class, met before, that people take for the same.
+    """
+
+    name: str
+    labels: int
+    seeds: int
+    gold: int
+    annotators: tuple[str, ...]
+    first_at_ms: int
+    last_at_ms: int
+    like: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatorView:
     """What is known of one annotator.
 

@@ -41,7 +41,14 @@ from stream_al.messages.journal import (
     initial_patch,
     read_journal_record,
 )
-from stream_al.messages.label import Label, LabelKind, Outcome, OutcomeName
+from stream_al.messages.label import (
+    CLASS_CHARACTERS_MAX,
+    CLASSES_MAX,
+    Label,
+    LabelKind,
+    Outcome,
+    OutcomeName,
+)
 from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Settings
 from stream_al.messages.values import (
@@ -55,6 +62,8 @@ from stream_al.messages.values import (
 
 __all__ = [
     "CHAIN_START",
+    "CLASSES_MAX",
+    "CLASS_CHARACTERS_MAX",
     "EVENT_ID_CHARACTERS_MAX",
     "MILLISECONDS_BELOW",
     "NO_QUERY",

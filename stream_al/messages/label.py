@@ -26,6 +26,10 @@ OutcomeName = Literal[
 ]
 
 
+CLASSES_MAX = 256
+"""Classes that a model tells apart."""
+CLASS_CHARACTERS_MAX = 256
+"""What the name of a class may be long for a model to learn it."""
 NAME_CHARACTERS_MAX = 512
 """What an id, a class or an annotator may be long: they stay in the journal for ever."""
 

@@ -6,7 +6,6 @@ The only package that imports River. The presets are in `presets` (ours), `basel
 
 from stream_al.model.build import check_model
 from stream_al.model.collector import StatisticsCollector
-from stream_al.model.few_labels import CLASSES_MAX
 from stream_al.model.model import Model
 
-__all__ = ["CLASSES_MAX", "Model", "StatisticsCollector", "check_model"]
+__all__ = ["Model", "StatisticsCollector", "check_model"]

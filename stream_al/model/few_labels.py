@@ -20,7 +20,6 @@ import numpy as np
 from stream_al.model.encoder import Encoded, Vector
 
 ROWS_MAX = 2**20
-CLASSES_MAX = 256
 VECTORS_MAX = 16
 VARIANCE_MIN = 1e-6
 _VOCABULARY_MIN = 100

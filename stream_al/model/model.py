@@ -15,13 +15,18 @@ from typing import Any
 
 from stream_al.config import Config, EventsSection
 from stream_al.errors import ConfigurationError
-from stream_al.messages import LabelEntry, NumberStatistics, SeedEntry, VolunteeredEntry
+from stream_al.messages import (
+    CLASS_CHARACTERS_MAX,
+    CLASSES_MAX,
+    LabelEntry,
+    NumberStatistics,
+    SeedEntry,
+    VolunteeredEntry,
+)
 from stream_al.model.build import TakesStatistics, Votes, build_learner
-from stream_al.model.few_labels import CLASSES_MAX
 from stream_al.model.guard import Guard
 
 DUMP_FORMAT = 1
-CLASS_CHARACTERS_MAX = 256
 PROBES_MAX = 8
 LESSON_FEATURES_MAX = 100_000
 _PROBE_CHARACTERS = 500

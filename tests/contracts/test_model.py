@@ -26,8 +26,8 @@ from river import (
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
-from stream_al.messages import NumberStatistics
-from stream_al.model import CLASSES_MAX, Model, check_model
+from stream_al.messages import CLASSES_MAX, NumberStatistics
+from stream_al.model import Model, check_model
 from stream_al.model.baseline import TERMS_MAX, Baseline, BoundedTFIDF
 from stream_al.model.one_vs_rest import OneVsRest
 
