@@ -235,7 +235,7 @@ class ActiveLearner:
         learner = cls(engine.config)
         learner._engine = engine
         learner._labels.update(parts["labels"])
-        learner._resolver.restore(parts["resolver"])
+        learner._resolver.restore(parts["resolver"], classes=engine.model.classes)
         learner._events, learner._queries, learner._received, learner._ticked_ms = parts["counts"]
         if learner._ticked_ms != NEVER_MS:
             learner._believed.begin(learner._ticked_ms, time.monotonic())

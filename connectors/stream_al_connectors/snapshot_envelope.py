@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stream_al.errors import StreamAlError
 
 MAGIC = b"\x89streamal"
-FORMAT = 2
+FORMAT = 3
 """Raised also when what the payload holds gets another shape: who reads it then replays."""
 
 HEADER_BYTES_MAX = 16_384

@@ -6,7 +6,7 @@ values. Start reading at `resolver`; the table of label and state is in `table`.
 
 from stream_al.labels.annotators import ANNOTATORS_MAX, EVIDENCE_MIN, Annotators
 from stream_al.labels.believed import DISAGREEMENT_MS, PATIENCE_S, BelievedTime
-from stream_al.labels.classes import class_name, meant
+from stream_al.labels.classes import CLASS_ANNOTATORS_MAX, NewClass, class_name, likeness
 from stream_al.labels.gold import GOLD_MAX, GoldQuestion
 from stream_al.labels.proposals import ProposalResult
 from stream_al.labels.resolver import Resolution, Resolver
@@ -16,6 +16,7 @@ from stream_al.labels.votes import Settled, Tied, Undecided, Verdict, decide_vot
 
 __all__ = [
     "ANNOTATORS_MAX",
+    "CLASS_ANNOTATORS_MAX",
     "DISAGREEMENT_MS",
     "EVIDENCE_MIN",
     "GOLD_MAX",
@@ -26,6 +27,7 @@ __all__ = [
     "BelievedTime",
     "ClassView",
     "GoldQuestion",
+    "NewClass",
     "OldestPending",
     "OpenQuery",
     "ProposalResult",
@@ -40,6 +42,6 @@ __all__ = [
     "action_of",
     "class_name",
     "decide_votes",
-    "meant",
+    "likeness",
     "said_of",
 ]

@@ -243,6 +243,12 @@ class ClassTable:
             )
         return None
 
+    def know(self, names: Iterable[str]) -> None:
+        """Take in classes of a state that was dumped before there was this table."""
+        for name in names:
+            if name not in self._records:
+                self._meet(name, 0)
+
     def fold(self, record: JournalRecord) -> None:
         """Take in what a journal record says of classes."""
         match record:

@@ -390,7 +390,11 @@ class Resolver:
             "position": self.position,
         }
 
-    def restore(self, dumped: dict[str, Any]) -> None:
-        """Go on from what `dump` returned, under the same configuration."""
+    def restore(self, dumped: dict[str, Any], *, classes: Iterable[str] = ()) -> None:
+        """Go on from what `dump` returned, under the same configuration.
+
+        `classes` are those of the model beside it: a dump of 0.1.0 does not have them.
+        """
         state, unconfirmed, position = (dumped[k] for k in ("state", "unconfirmed", "position"))
         self._state, self._unconfirmed, self.position = state, unconfirmed, position
+        self._state.classes.know(classes)

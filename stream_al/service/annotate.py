@@ -22,8 +22,8 @@ from rich.text import Text
 
 from stream_al.config import Config
 from stream_al.escaping import visible
-from stream_al.labels import OpenQuery
-from stream_al.messages import Label, LabelKind, Outcome
+from stream_al.labels import OpenQuery, class_name, likeness
+from stream_al.messages import CLASS_CHARACTERS_MAX, Label, LabelKind, Outcome
 from stream_al.port import Log
 from stream_al.service.answering import append_label, await_outcome
 from stream_al.service.console import SafeConsole
@@ -179,7 +179,18 @@ class Annotating:
         return None
 
     def _new_class(self) -> str:
-        asked = "name of the class, then Enter: "
+        """Return a class that is typed, or the known one that was meant; nothing to go on."""
+        name = class_name(self._typed("name of the class, then Enter: "))
+        if len(name) > CLASS_CHARACTERS_MAX:
+            self._console.print(f"a class may have {CLASS_CHARACTERS_MAX} characters at most")
+            return ""
+        like = next((one for one in self._desk.classes if likeness(one) == likeness(name)), name)
+        if like == name or name in self._desk.classes:
+            return name
+        self._console.print(f"did you mean `{like}`? [y] yes   [n] no, `{name}` is another class")
+        return {"y": like, "n": name}.get(_key(None), "")
+
+    def _typed(self, asked: str) -> str:
         self._console.print(asked, end="")
         name = ""
         while (key := _key(None)) not in {"\r", "\n", END}:
@@ -187,7 +198,7 @@ class Annotating:
             self._console.file.write(f"\r{asked}{visible(name)} \b")
             self._console.file.flush()
         self._console.print()
-        return name.strip()
+        return name
 
     def _answer(
         self,

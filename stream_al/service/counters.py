@@ -47,6 +47,8 @@ class Counters:
     digest_mismatches: int = 0
     rebalances: int = 0
     clock_disagreements: int = 0
+    near_equal_classes: int = 0
+    """New classes that people take for a known one, while this process owned the journal."""
     transactions_aborted: int = 0
     exits: Counter[str] = field(default_factory=Counter)
     """Of earlier lives of this worker's slot, by kind."""

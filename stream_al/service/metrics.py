@@ -83,6 +83,11 @@ class WorkerCollector(Collector):
             "Times that this resolver's clock jumped away from the log's time",
             counters.clock_disagreements,
         )
+        yield _count(
+            "near_equal_classes",
+            "New classes that people take for a known one: by case, spaces or letters alike",
+            counters.near_equal_classes,
+        )
         # Each kind from the start: Prometheus sees no increase in a series that begins with 1.
         exits = dict.fromkeys(KINDS, 0) | counters.exits
         yield _counts("exits", "Ends of earlier lives of this slot", "kind", exits)

@@ -15,9 +15,7 @@ The committed position of a queries partition is its oldest pending query, where
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from stream_al.config import Config
@@ -26,11 +24,8 @@ from stream_al.errors import InvalidInput, Rewound
 from stream_al.labels import Resolver
 from stream_al.messages import (
     ControlProposal,
-    DeadLetter,
     DigestEntry,
     JournalRecord,
-    LabelEntry,
-    Outcome,
     Source,
     StatisticsProposal,
     read_journal_record,
@@ -39,7 +34,7 @@ from stream_al.port import Log, Position, Record, Transaction
 from stream_al.service.answered import true_position
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.dead import append_letter, dead_letter
+from stream_al.service.dead import dead_letter
 from stream_al.service.environment import environment
 from stream_al.service.follower import Digest
 from stream_al.service.groups import (
@@ -53,6 +48,7 @@ from stream_al.service.groups import (
 from stream_al.service.log_time import LogTime
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
+from stream_al.service.resolver_step import Step
 from stream_al.service.retention import Retention
 from stream_al.service.view import READ_RECORDS_MAX
 
@@ -63,15 +59,6 @@ QUERY_READS_MAX = 5
 INPUT_BYTES_MORE = 65_536  # around the features; what is journaled of them must fit a broker
 
 Clean = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-@dataclass(slots=True)
-class _Step:
-    """What one step decided; becomes visible together."""
-
-    journal: list[JournalRecord] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
 
 
 class ResolverLoop:
@@ -234,7 +221,7 @@ class ResolverLoop:
             # What was asked meanwhile counts from another time now.
             self._take_over()
             return True
-        step = _Step()
+        step = Step()
         step.journal += resolver.start(now_ms=now_ms)
         taken = list(self._read_inputs())
         complete, repeated = self._read_queries(resolver, now_ms, to_end=bool(taken))
@@ -251,7 +238,7 @@ class ResolverLoop:
                 # For `status` only: a takeover folds the journal from its beginning.
                 transaction.commit_position(self._journal, 0, Position(resolver.position))
             self._committed = positions
-            self._count(step)
+            step.count(self._counters)
         self._drop_old(resolver, now_ms)
         return bool(taken or step.journal or not complete)
 
@@ -322,7 +309,7 @@ class ResolverLoop:
         return found
 
     def _handle_all(
-        self, resolver: Resolver, taken: list[tuple[str, Record]], step: _Step, now_ms: int
+        self, resolver: Resolver, taken: list[tuple[str, Record]], step: Step, now_ms: int
     ) -> None:
         """Decide about inputs; what must wait for the commit holds back those behind it only.
 
@@ -341,7 +328,7 @@ class ResolverLoop:
                 waiting.add(place)
 
     def _handle(
-        self, resolver: Resolver, topic: str, record: Record, step: _Step, now_ms: int
+        self, resolver: Resolver, topic: str, record: Record, step: Step, now_ms: int
     ) -> bool:
         """Decide about one input; False when what was decided must be committed first."""
         bytes_max = self._config.events.bytes_max
@@ -357,7 +344,7 @@ class ResolverLoop:
             step.letters.append(dead_letter(topic, record, error, raw_max=bytes_max))
         return True
 
-    def _on_label(self, resolver: Resolver, record: Record, step: _Step, now_ms: int) -> bool:
+    def _on_label(self, resolver: Resolver, record: Record, step: Step, now_ms: int) -> bool:
         label = self._reader.read(record.value)
         if label.features is not None:
             label = label.model_copy(update={"features": self._clean(label.features)})
@@ -368,9 +355,10 @@ class ResolverLoop:
         )
         step.journal += resolution.records
         step.outcomes.append(resolution.outcome)
+        step.name(resolution.new_class)
         return True
 
-    def _on_control(self, resolver: Resolver, record: Record, step: _Step, now_ms: int) -> bool:
+    def _on_control(self, resolver: Resolver, record: Record, step: Step, now_ms: int) -> bool:
         proposal = parse(ControlProposal, record.value)
         if proposal.features is not None:
             proposal = proposal.model_copy(update={"features": self._clean(proposal.features)})
@@ -380,33 +368,18 @@ class ResolverLoop:
         if result.problem is not None:
             raise InvalidInput("InvalidProposal", result.problem)
         step.journal += result.records
+        step.name(result.new_class if result.records else None)
         return True
 
     # ------------------------------------------------------------------ committing
 
     def _write(
-        self, transaction: Transaction, step: _Step, positions: dict[tuple[str, int], int]
+        self, transaction: Transaction, step: Step, positions: dict[tuple[str, int], int]
     ) -> None:
-        for entry in step.journal:
-            transaction.append(self._journal, 0, entry.to_wire())
-        for outcome in step.outcomes:
-            key = outcome.event_id.encode("utf-8")
-            transaction.append(self._outcomes, outcome.source.partition, outcome.to_wire(), key)
-        dead_letters = self._config.topic("dead_letters")
-        for letter in step.letters:
-            append_letter(transaction, dead_letters, letter)
+        step.write(transaction, self._config)
         for place, offset in positions.items():
             if self._committed.get(place) != offset:
                 transaction.commit_position(*place, Position(offset))
-
-    def _count(self, step: _Step) -> None:
-        counters = self._counters
-        counters.labels.update(Counter(outcome.outcome for outcome in step.outcomes))
-        counters.dead_letters.update(Counter(letter.error for letter in step.letters))
-        counters.journal_records.update(Counter(entry.kind for entry in step.journal))
-        for entry in step.journal:
-            if isinstance(entry, LabelEntry):
-                counters.verification_latency.observe(entry.latency_ms / 1_000)
 
 
 def _check_size(record: Record, bytes_max: int) -> None:

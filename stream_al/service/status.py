@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,8 @@ from stream_al.service.view import differences, journal_view, sentences
 STALLED_S = 30.0
 RESOLVER_ACTOR = "resolver"
 ANNOTATORS_SHOWN_MAX = 20
+CLASSES_SHOWN_MAX = 30
+CLASS_ANNOTATORS_SHOWN = 3
 
 
 def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
@@ -74,6 +77,7 @@ def _people(resolver: Resolver) -> dict[str, Any]:
     return {
         "annotators": [_annotator(view) for view in resolver.annotators()],
         "annotators_alpha": resolver.agreement(),
+        "classes": [asdict(view) for view in resolver.classes()],
         "gold": _gold(resolver),
     }
 
@@ -168,6 +172,8 @@ def render_status(found: dict[str, Any], console: Console) -> None:
     console.print(table)
     for line in _lines(found):
         console.print(line, markup=False, soft_wrap=True)
+    if found["classes"]:
+        _render_classes(found["classes"], console)
     if found["annotators"]:
         _render_annotators(found, console)
 
@@ -192,6 +198,32 @@ def _render_annotators(found: dict[str, Any], console: Console) -> None:
         console.print(f"and {more:,} more: --json has them all")
     if found["annotators_alpha"] is not None:
         console.print(f"agreement between annotators: alpha {found['annotators_alpha']:.2f}")
+
+
+def _render_classes(classes: list[dict[str, Any]], console: Console) -> None:
+    """Show the classes; those that look like another one first, for they may be a mistake."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("class", "labels", "seeds", "first", "last", "from", "like"):
+        right = heading in {"labels", "seeds"}
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    ordered = sorted(classes, key=lambda row: (row["like"] is None, -row["labels"], row["name"]))
+    for row in ordered[:CLASSES_SHOWN_MAX]:
+        table.add_row(
+            row["name"],
+            f"{row['labels']:,}",
+            f"{row['seeds']:,}",
+            _day(row["first_at_ms"]),
+            _day(row["last_at_ms"]),
+            ", ".join(row["annotators"][:CLASS_ANNOTATORS_SHOWN]) or "–",
+            "" if row["like"] is None else f"{row['like']}? a mistake",
+        )
+    console.print(table)
+    if len(classes) > CLASSES_SHOWN_MAX:
+        console.print(f"and {len(classes) - CLASSES_SHOWN_MAX:,} more: --json has them all")
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1_000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _of(part: int, whole: int) -> str:
