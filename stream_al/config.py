@@ -7,12 +7,30 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from stream_al.errors import ConfigurationError
-from stream_al.messages import DurationMs, GateSettings, Section, Settings, text_of
+from stream_al.messages import (
+    WRITTEN,
+    DurationMs,
+    ExpiryMs,
+    GateSettings,
+    RetentionMs,
+    Section,
+    Settings,
+    text_of,
+)
+from stream_al.problems import problems_of
 
 TOPIC_NAMES = (
     "events",
@@ -31,6 +49,13 @@ LABEL_PATHS = ("event_id", "label", "annotator", "kind", "revision", "at_ms")
 """Settings of `labels` that are paths into a labelling tool's JSON."""
 DAY_MS = 86_400_000
 
+
+def _tuple(value: Any) -> Any:
+    """Return a list as a tuple, which neither YAML nor JSON has."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 
 SECURITY_SECRETS = {
     "password": "STREAM_AL_LOG__SECURITY__PASSWORD",
@@ -144,8 +169,8 @@ class LogSection(Section):
     connector: Literal["sqlite", "memory", "kafka"] = "sqlite"
     path: str | None = None
     durability: Literal["full", "normal"] = "full"
-    retention: DurationMs = 30 * DAY_MS
-    bootstrap_servers: tuple[str, ...] = ()
+    retention: RetentionMs = 30 * DAY_MS
+    bootstrap_servers: Names = ()
     security: SecuritySection = SecuritySection()
     transport: Literal["kafka-python", "fast"] = "kafka-python"
     session_timeout: DurationMs = Field(default=6_000, ge=3_000)
@@ -259,11 +284,11 @@ class LabelsSection(Section):
     kind: str | None = None
     revision: str | None = None
     at_ms: str | None = None
-    classes: tuple[str, ...] | None = None
+    classes: Names | None = None
     votes: int = Field(default=1, ge=1, le=25)
     votes_max: int = Field(default=3, ge=1, le=25)
     skips_max: int = Field(default=2, ge=1, le=25)
-    expire_after: DurationMs = 7 * DAY_MS
+    expire_after: ExpiryMs = 7 * DAY_MS
     revise_within: DurationMs = 30 * DAY_MS
     closed_max: int = Field(default=100_000, ge=100, le=10_000_000)
     gold_share: float = Field(default=0.05, ge=0.0, le=0.5, allow_inf_nan=False)
@@ -337,7 +362,13 @@ class HttpSection(Section):
 
 
 class Config(Section):
-    """Everything a worker needs to know; the empty configuration works."""
+    """Everything a worker needs to know; the empty configuration works.
+
+    Raises
+    ------
+    ConfigurationError
+        With every problem at once: field, value, what to do.
+    """
 
     app: str = Field(default="stream-al", pattern=r"^[A-Za-z0-9._-]{1,100}$")
     log: LogSection = LogSection()
@@ -369,6 +400,18 @@ class Config(Section):
             )
             raise ValueError(msg)
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _told(
+        cls, given: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        """Tell what is wrong by an error of ours; who read a file gives where it stands."""
+        try:
+            return handler(given)
+        except ValidationError as error:
+            cure = (info.context or {}).get(WRITTEN)
+            raise ConfigurationError(*problems_of(error, cls, cure)) from None
 
     def topic(self, name: str) -> str:
         """Return the full name of one of `TOPIC_NAMES`."""

@@ -4,7 +4,13 @@
 """
 
 from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source, query_id_of
-from stream_al.messages.durations import DurationMs, duration_ms
+from stream_al.messages.durations import (
+    WRITTEN,
+    DurationMs,
+    ExpiryMs,
+    RetentionMs,
+    duration_ms,
+)
 from stream_al.messages.event import (
     EVENT_ID_CHARACTERS_MAX,
     DeadLetter,
@@ -69,6 +75,7 @@ __all__ = [
     "NO_QUERY",
     "SCHEMA_VERSION",
     "SECONDS_BELOW",
+    "WRITTEN",
     "Asked",
     "Budget",
     "ClosedEntry",
@@ -79,6 +86,7 @@ __all__ = [
     "DurationMs",
     "Entry",
     "Event",
+    "ExpiryMs",
     "Features",
     "GateSettings",
     "GoldEntry",
@@ -97,6 +105,7 @@ __all__ = [
     "Prediction",
     "Query",
     "Reason",
+    "RetentionMs",
     "RetractionEntry",
     "Section",
     "SeedEntry",

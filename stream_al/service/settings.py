@@ -7,54 +7,90 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
-from pydantic import BaseModel, ValidationError
 
 from stream_al.config import SECURITY_SECRETS, Config
 from stream_al.errors import ConfigurationError
 from stream_al.importing import look_beside
 from stream_al.service.logs import FORMAT_VARIABLE
+from stream_al.service.written import Written
 
 FILE_VARIABLE = "STREAM_AL_CONFIG"
 DEFAULT_FILE = "stream-al.yaml"
 SECRET_VARIABLE = "STREAM_AL_GATE__SECRET"  # noqa: S105 - the name of a variable, not a secret
 SECRET_BYTES_MIN = 16
 SNAPSHOT_KEY_VARIABLE = "STREAM_AL_SNAPSHOTS__KEY"
-_PREFIX = "STREAM_AL_"
-_OWN_VARIABLES = {
-    FILE_VARIABLE,
-    FORMAT_VARIABLE,
-    SECRET_VARIABLE,
-    SNAPSHOT_KEY_VARIABLE,
-    "STREAM_AL_DEMO_DATA",
-    *SECURITY_SECRETS.values(),
-}
+_OWN_VARIABLES = frozenset(
+    {
+        FILE_VARIABLE,
+        FORMAT_VARIABLE,
+        SECRET_VARIABLE,
+        SNAPSHOT_KEY_VARIABLE,
+        "STREAM_AL_DEMO_DATA",
+        *SECURITY_SECRETS.values(),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where it was read.
+
+    Attributes
+    ----------
+    file
+        The file that was read; None where there is none.
+    log_was
+        Where its relative `log.path` lay while paths counted from the current folder.
+    """
+
+    config: Config
+    file: Path | None = None
+    log_was: Path | None = None
+
+    def __str__(self) -> str:
+        return f"the configuration {self.file}" if self.file else "the default configuration"
 
 
 def load_config(path: Path | None, environment: Mapping[str, str] | None = None) -> Config:
     """Return the configuration from `path` (or the default file when there) and environment.
+
+    Relative paths in a file count from its folder, those of variables from the current one.
 
     Raises
     ------
     ConfigurationError
         With every problem at once: field, value, what to do.
     """
+    return load(path, environment).config
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Return what `load_config` does, with where it was read."""
     environment = os.environ if environment is None else environment
     chosen = path or Path(environment.get(FILE_VARIABLE, DEFAULT_FILE))
     demanded = path is not None or FILE_VARIABLE in environment
-    body = _read_yaml(chosen, demanded=demanded)
-    look_beside(chosen.parent if chosen.is_file() else None)
-    for name, value in _overrides(environment):
-        _put(body, name.split("__"), value)
-    try:
-        return Config.model_validate(body)
-    except ValidationError as error:
-        raise ConfigurationError(*_problems(error, chosen)) from None
+    written = Written.of(chosen, demanded=demanded)
+    folder = written.folder
+    look_beside(folder)
+    log_raw = written.body.get("log")
+    log_path = log_raw.get("path") if isinstance(log_raw, dict) else None
+    if folder is not None:
+        written.anchor(folder)
+    written.override(environment, _OWN_VARIABLES)
+    if written.problems:
+        raise ConfigurationError(*written.problems)
+    config = written.config()
+    if folder is None or "log.path" in written.variables:
+        return Loaded(config, chosen if written.there else None)
+    default = f"{config.app}.db" if config.log.connector == "sqlite" else None
+    own = log_path or default
+    if not log_path and default is not None:
+        log = config.log.model_copy(update={"path": str(folder / default)})
+        config = config.model_copy(update={"log": log})
+    return Loaded(config, chosen.absolute(), None if own is None else Path(own).absolute())
 
 
 def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:
@@ -157,70 +193,3 @@ def _long_enough(secret: bytes, place: str) -> bytes:
             f"use at least {SECRET_BYTES_MIN} random ones"
         )
     return secret[:64]
-
-
-def _read_yaml(path: Path, *, demanded: bool) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if not demanded:
-            return {}
-        raise ConfigurationError(
-            f"--config {path}: there is no such file; `stream-al init` writes one"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--config {path}: can't be read: {error}") from None
-    try:
-        body = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        place = " ".join(str(error).split())
-        raise ConfigurationError(f"{path} is not YAML: {place}") from None
-    if body is None:
-        return {}
-    if not isinstance(body, dict):
-        raise ConfigurationError(f"{path} holds a {type(body).__name__}; write `key: value` lines")
-    return body
-
-
-def _overrides(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    for name in sorted(environment):
-        if name.startswith(_PREFIX) and name not in _OWN_VARIABLES:
-            try:
-                yield name[len(_PREFIX) :].lower(), yaml.safe_load(environment[name])
-            except yaml.YAMLError:
-                yield name[len(_PREFIX) :].lower(), environment[name]
-
-
-def _put(body: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        below = body.get(part)
-        if not isinstance(below, dict):
-            below = body[part] = {}
-        body = below
-    body[path[-1]] = value
-
-
-def _problems(error: ValidationError, path: Path) -> Iterator[str]:
-    for found in error.errors(include_url=False):
-        place = ".".join(str(part) for part in found["loc"])
-        if found["type"] == "extra_forbidden":
-            yield f"{place} is not a setting{_nearest(found['loc'])}; correct it in {path}"
-            continue
-        shown = repr(found["input"])[:80]
-        said = found["msg"].removeprefix("Value error, ")
-        named = f"{place} is {shown}: " if place else ""
-        yield f"{named}{said}; change it in {path} or the environment"
-
-
-def _nearest(place: tuple[int | str, ...]) -> str:
-    """Return the known key that the unknown one at `place` looks like."""
-    section: type[BaseModel] | None = Config
-    for part in place[:-1]:
-        field = section.model_fields.get(str(part)) if section else None
-        kind = field.annotation if field else None
-        section = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-    known = list(section.model_fields) if section else []
-    close = get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-    if close:
-        return f", did you mean `{close[0]}`?"
-    return f"; known here: {', '.join(known)}" if known else ""

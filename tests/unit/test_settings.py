@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stream_al.config import Config
+from stream_al.config import Config, LogSection
 from stream_al.errors import ConfigurationError
 from stream_al.service.settings import SECRET_VARIABLE, gate_secret, load_config
 
@@ -27,7 +27,8 @@ def _problems(path: Path | None, environment: dict[str, str]) -> tuple[str, ...]
 def test_empty_file_is_the_default(tmp_path: Path) -> None:
     """The smallest file that works is empty: four partitions, `linear`, seed 1, share 0.05."""
     config = load_config(_write(tmp_path, ""), {})
-    assert config == Config()
+    assert config.model_copy(update={"log": LogSection()}) == Config()
+    assert config.log == LogSection(path=str(tmp_path / "stream-al.db"))
     assert (config.topics.partitions, config.log.connector) == (4, "sqlite")
     assert (config.model.preset, config.model.seed, config.gate.budget.share) == ("linear", 1, 0.05)
     assert (config.gate.budget.per_hour, config.gate.budget.open) == (None, None)

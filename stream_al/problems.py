@@ -1,0 +1,93 @@
+"""What is wrong with settings, in sentences: field, value, what to do. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+SHOWN_CHARACTERS = 80
+Location = tuple[int | str, ...]
+_NUMBERS = {"int_type", "float_type", "int_from_float"}
+_OFF = ("off", "Off", "OFF", "no", "none")
+
+
+def problems_of(
+    error: ValidationError, kind: type[BaseModel], cure: Callable[[Location, str], str] | None
+) -> Iterator[str]:
+    """Yield each problem of a configuration, in a sentence.
+
+    Parameters
+    ----------
+    error
+        What pydantic found.
+    kind
+        The class that was to be made: its fields are the known ones.
+    cure
+        From a setting's place and `correct` or `change`: what to do, and where. None in Python.
+    """
+    for found in error.errors(include_url=False):
+        place = ".".join(str(part) for part in found["loc"])
+        if found["type"] == "extra_forbidden":
+            known = f"{place} is not a setting{_nearest(kind, found['loc'])}"
+            yield f"{known}; {cure(found['loc'], 'correct')}" if cure else known
+            continue
+        said = found["msg"].removeprefix("Value error, ")
+        named = f"{place} is {repr(found['input'])[:SHOWN_CHARACTERS]}: " if place else ""
+        sentence = f"{named}{said}{_hint(found)}"
+        yield f"{sentence}; {cure(found['loc'], 'change')}" if cure else sentence
+
+
+def _hint(found: ErrorDetails) -> str:
+    """Return how to write what was meant, where that can be told."""
+    given, kind = found["input"], found["type"]
+    plain = _plain_number(given) if kind in _NUMBERS and isinstance(given, str) else None
+    match kind:
+        case "bool_type":
+            return ", write true or false"
+        case "string_type" if isinstance(given, int | float):
+            return ", write it in quotes"
+        case "model_type" | "model_attributes_type":
+            return ", write `key: value` lines below it"
+        case _ if plain is not None:
+            return f": write {plain}" + (", without quotes" if plain == given else "")
+        case _ if kind in _NUMBERS and given in _OFF:
+            return ", write null, or leave it out, to turn it off"
+    return ""
+
+
+def _plain_number(text: str) -> str | None:
+    """Return a decimal number without leading zeros and underscores; None when it is none.
+
+    Examples
+    --------
+    >>> _plain_number("010"), _plain_number("1_000"), _plain_number("00.5"), _plain_number("0x1")
+    ('10', '1000', '0.5', None)
+    """
+    found = re.fullmatch(r"([-+]?)0*([0-9][0-9_]*)(\.[0-9]+)?", text)
+    return (
+        None if found is None else "".join(part or "" for part in found.groups()).replace("_", "")
+    )
+
+
+def _nearest(kind: type[BaseModel], place: Location) -> str:
+    """Return the known key that the unknown one at `place` looks like."""
+    section: type[BaseModel] | None = kind
+    for part in place[:-1]:
+        section = section_at(section, part)
+    known = list(section.model_fields) if section else []
+    close = get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    if close:
+        return f", did you mean `{close[0]}`?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def section_at(section: type[BaseModel] | None, name: Any) -> type[BaseModel] | None:
+    """Return the class of the section `name` inside of `section`; None when it is none."""
+    field = section.model_fields.get(str(name)) if section else None
+    kind = field.annotation if field else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
