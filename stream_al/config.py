@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from hashlib import blake2b
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
@@ -20,17 +19,41 @@ from pydantic import (
 )
 
 from stream_al.errors import ConfigurationError
+from stream_al.log_settings import (
+    DAY_MS,
+    SECURITY_SECRETS,
+    LogSection,
+    Names,
+    SecuritySection,
+)
 from stream_al.messages import (
     WRITTEN,
     DurationMs,
     ExpiryMs,
     GateSettings,
-    RetentionMs,
     Section,
     Settings,
     text_of,
 )
 from stream_al.problems import problems_of
+
+__all__ = [
+    "DAY_MS",
+    "LABEL_PATHS",
+    "SECURITY_SECRETS",
+    "TOPIC_NAMES",
+    "Config",
+    "EventsSection",
+    "GateSection",
+    "HttpSection",
+    "LabelsSection",
+    "LogSection",
+    "ModelSection",
+    "PredictionsSection",
+    "SecuritySection",
+    "SnapshotsSection",
+    "TopicsSection",
+]
 
 TOPIC_NAMES = (
     "events",
@@ -47,145 +70,6 @@ EVENT_PATHS = ("event_id", "at_ms", "segment", "meta", "version")
 """Settings of `events` that are paths into people's JSON, beside those of its features."""
 LABEL_PATHS = ("event_id", "label", "annotator", "kind", "revision", "at_ms")
 """Settings of `labels` that are paths into a labelling tool's JSON."""
-DAY_MS = 86_400_000
-
-
-def _tuple(value: Any) -> Any:
-    """Return a list as a tuple, which neither YAML nor JSON has."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
-
-SECURITY_SECRETS = {
-    "password": "STREAM_AL_LOG__SECURITY__PASSWORD",
-    "key_password": "STREAM_AL_LOG__SECURITY__KEY_PASSWORD",
-    "token": "STREAM_AL_LOG__SECURITY__TOKEN",
-}
-"""Secret → the variable that may hold it, in place of the file that `<secret>_file` names."""
-
-
-class SecuritySection(Section):
-    """How brokers and this worker prove to each other who they are.
-
-    Secrets come by environment (`SECURITY_SECRETS`) or file, never in the configuration itself.
-
-    Attributes
-    ----------
-    protocol
-        `SSL` and `SASL_SSL` encrypt; `SASL_…` says a name, by `mechanism`.
-    ca_file, check_hostname
-        Of the brokers' certificate: who signed it (PEM; else the system's authorities), and
-        whether it must be of the host that was called.
-    certificate_file, key_file, key_password_file
-        Ours (PEM), where brokers ask for one.
-    crl_file, ciphers
-        Revoked certificates (PEM); what OpenSSL may use.
-    mechanism, username, password_file
-        `PLAIN` and `SCRAM-…` send a name and a password.
-    token_file
-        Of `OAUTHBEARER`: read at each connection, so that whoever renews it just writes it.
-    """
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    ca_file: str | None = None
-    check_hostname: bool = True
-    certificate_file: str | None = None
-    key_file: str | None = None
-    key_password_file: str | None = None
-    crl_file: str | None = None
-    ciphers: str | None = None
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
-    username: str | None = None
-    password_file: str | None = None
-    token_file: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_secrets(cls, given: Any) -> Any:
-        """Refuse one as an error of ours: pydantic's own would show it."""
-        for name, variable in SECURITY_SECRETS.items():
-            if isinstance(given, dict) and name in given:
-                raise ConfigurationError(
-                    f"log.security.{name} is not a setting, since it is secret: set {variable}, or "
-                    f"name a file that holds it by `{name}_file`"
-                )
-        return given
-
-    @model_validator(mode="after")
-    def _fits_protocol(self) -> Self:
-        sasl, ssl = self.protocol.startswith("SASL_"), self.protocol.endswith("SSL")
-        if sasl and self.mechanism is None:
-            msg = f"{self.protocol} needs `mechanism`: PLAIN, SCRAM-SHA-256, … or OAUTHBEARER"
-            raise ValueError(msg)
-        if self.mechanism not in (None, "OAUTHBEARER") and not self.username:
-            msg = f"{self.mechanism} needs `username`"
-            raise ValueError(msg)
-        certificate = ("certificate_file", "key_file", "key_password_file")
-        does_nothing = (
-            (not sasl, ("mechanism", "username", "password_file", "token_file"),
-             f"is of SASL, but `protocol` is {self.protocol}"),
-            (not ssl, ("ca_file", "check_hostname", *certificate, "crl_file", "ciphers"),
-             f"is of SSL, but `protocol` is {self.protocol}"),
-            (self.mechanism == "OAUTHBEARER", ("username", "password_file"),
-             "is not sent by OAUTHBEARER, which has a `token_file`"),
-            (self.mechanism != "OAUTHBEARER", ("token_file",),
-             f"is of OAUTHBEARER, but `mechanism` is {self.mechanism}"),
-            (self.certificate_file is None, certificate[1:], "needs `certificate_file`"),
-        )  # fmt: skip
-        for idle, names, why in does_nothing:
-            for name in names:
-                if idle and getattr(self, name) != type(self).model_fields[name].default:
-                    msg = f"`{name}` {why}; leave it out, or change the other"
-                    raise ValueError(msg)
-        return self
-
-
-class LogSection(Section):
-    """Which log.
-
-    Attributes
-    ----------
-    path, durability, retention
-        Of SQLite: its file; `full` survives a power cut, `normal` a killed process only; how long
-        records stay. On Kafka `topics create` makes topics that keep records for `retention`, or
-        longer where labels need it; what is there keeps its own.
-    bootstrap_servers, security
-        Of Kafka: some of its brokers, `host:port`, and how to get in.
-    transport
-        Of Kafka: the client under the loops; `fast` needs the extra of that name.
-    session_timeout
-        Of Kafka: a worker that is silent for so long loses its partitions. Brokers allow 6 s or
-        more; raising it makes a takeover slower, and survives longer pauses.
-    deadline
-        Of Kafka: a call that takes longer ends the process, since nobody knows what became of it.
-        Below 12 s it comes before the client's own word (10 s) on why no broker is reached.
-    poll_interval
-        Of Kafka: a worker whose step takes longer loses its partitions. Raise it for a model that
-        takes minutes for a batch; a worker that hangs in its model is replaced later then. Not
-        below `session_timeout`.
-    """
-
-    connector: Literal["sqlite", "memory", "kafka"] = "sqlite"
-    path: str | None = None
-    durability: Literal["full", "normal"] = "full"
-    retention: RetentionMs = 30 * DAY_MS
-    bootstrap_servers: Names = ()
-    security: SecuritySection = SecuritySection()
-    transport: Literal["kafka-python", "fast"] = "kafka-python"
-    session_timeout: DurationMs = Field(default=6_000, ge=3_000)
-    deadline: DurationMs = Field(default=30_000, ge=1_000)
-    poll_interval: DurationMs = Field(default=90_000, ge=6_000)
-
-    @model_validator(mode="after")
-    def _poll_outlasts_session(self) -> Self:
-        if self.poll_interval < self.session_timeout:
-            msg = (
-                f"poll_interval ({self.poll_interval:,} ms) must not be below session_timeout "
-                f"({self.session_timeout:,} ms): raise it, or lower session_timeout"
-            )
-            raise ValueError(msg)
-        return self
 
 
 class TopicsSection(Section):

@@ -11,7 +11,8 @@
         ├── Gone                data that we need is not there any more: exit 2, as above
         ├── Ambiguous           a step whose result is unknown
         │   └── Stalled         a read that stands still below its end
-        └── Diverged            the same journal gave another model here
+        ├── Diverged            the same journal gave another model here
+        └── NotTaken            a proposal that no resolver took in time: it stays proposed
 """
 
 from __future__ import annotations
@@ -93,3 +94,9 @@ class Diverged(InDoubt):
     """The same journal was folded into another model than the one that is on record."""
 
     kind = "diverged"
+
+
+class NotTaken(InDoubt):
+    """A proposal that no resolver took in time; it comes into force when one runs."""
+
+    kind = "proposed"

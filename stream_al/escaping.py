@@ -44,6 +44,21 @@ def visible(text: str) -> str:
     return _UNSEEN.sub(_escaped, text)
 
 
+def is_text(text: str) -> bool:
+    r"""Whether `text` can be written as UTF-8: a byte that was none, or half a pair, can't.
+
+    Examples
+    --------
+    >>> is_text("ä"), is_text("\udcff")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def visible_lines(text: str) -> str:
     r"""Return `text` of several lines that a terminal shows and does not obey.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import assert_never
 
 from stream_al.config import TOPIC_NAMES, Config
@@ -41,6 +42,24 @@ def log_path(config: Config) -> str:
     return config.log.path or (
         config.app if config.log.connector == "kafka" else f"{config.app}.db"
     )
+
+
+def in_log(config: Config, name: str) -> str:
+    """Return a topic and the log that it is in, as people find it again.
+
+    Examples
+    --------
+    >>> in_log(Config(app="spam", log={"path": "/var/spam.db"}), "dead_letters")
+    'spam.dead-letters in /var/spam.db'
+    """
+    topic = config.topic(name)
+    match config.log.connector:
+        case "sqlite":
+            return f"{topic} in {Path(log_path(config)).absolute()}"
+        case "kafka":
+            return f"{topic} on {', '.join(config.log.bootstrap_servers)}"
+        case "memory":
+            return f"{topic} in memory"
 
 
 def open_log(

@@ -15,7 +15,7 @@ from stream_al.model import Model
 from stream_al.port import Log
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.proposals import journaled, propose
+from stream_al.service.proposals import Answer, Proposed
 from stream_al.service.resolver import ResolverLoop
 
 ACTIVATE_WAIT_S = 10.0
@@ -45,13 +45,12 @@ def lineage_proposal(
     )
 
 
-def activate(log: Log, config: Config, proposal: ControlProposal, *, clock: Clock) -> int | None:
-    """Propose a lineage; return the journal position from which it is in force.
+def activate(log: Log, config: Config, proposal: ControlProposal, *, clock: Clock) -> Answer:
+    """Propose a lineage; return what became of it.
 
-    None when neither a running resolver nor this process could journal it in time.
+    Neither in force nor refused when no running resolver, nor this process, journaled it in time.
     """
-    start = log.end(config.topic("journal"), 0)
-    propose(log, config, [proposal])
+    proposed = Proposed(log, config, proposal)
     resolver = ResolverLoop(
         log,
         config,
@@ -65,9 +64,9 @@ def activate(log: Log, config: Config, proposal: ControlProposal, *, clock: Cloc
     try:
         while clock.monotonic_s() < deadline:
             resolver.step(timeout_s=POLL_S)
-            position = journaled(log, config, proposal.proposal_id, start)
-            if position is not None:
-                return position
+            answer = proposed.answer()
+            if answer is not None:
+                return answer
     finally:
         resolver.leave()
-    return None
+    return Answer()

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
-from stream_al.escaping import visible, visible_lines
+from stream_al.escaping import is_text, visible, visible_lines
 
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
@@ -63,6 +63,7 @@ def run(arguments: list[str]) -> int:
         log_format = logs.chosen_format(arguments)
         os.environ[logs.FORMAT_VARIABLE] = log_format  # for the processes that this one starts
         logs.start_exit_lines(log_format)
+        _check_texts(arguments)
         result = app(arguments, standalone_mode=False, prog_name="stream-al")
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
@@ -73,6 +74,15 @@ def run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - raised again there, unless people can act on it
         return _end(error, as_json=log_format == "json")
     return result if isinstance(result, int) else 0
+
+
+def _check_texts(arguments: list[str]) -> None:
+    """Refuse an argument that is neither text nor the name of a file."""
+    for number, argument in enumerate(arguments, 1):
+        if not is_text(argument) and not os.path.lexists(argument):
+            raise ConfigurationError(
+                f"argument {number} is {argument!r}: these bytes are no UTF-8; write it in UTF-8"
+            )
 
 
 def _end(error: Exception, *, as_json: bool) -> int:

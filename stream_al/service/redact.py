@@ -15,11 +15,12 @@ from typing import TypedDict
 from pydantic_core import from_json, to_json
 
 from stream_al.config import Config
-from stream_al.errors import ConfigurationError
+from stream_al.errors import ConfigurationError, NotTaken
 from stream_al.messages import ModelEntry
 from stream_al.port import Log
 from stream_al.service.activate import activate, lineage_proposal
 from stream_al.service.clock import Clock
+from stream_al.service.proposals import in_force_from
 from stream_al.service.snapshotting import snapshot_store
 from stream_al.service.view import journal, records
 
@@ -40,8 +41,10 @@ def redact_events(
     Raises
     ------
     ConfigurationError
-        When the journal holds nothing of one of them, no resolver journals the new lineage, or the
+        When the journal holds nothing of one of them, a resolver refuses the new lineage, or the
         log can't rewrite.
+    NotTaken
+        When no resolver journals the new lineage in time.
     """
     log.rewrite(config.topic("journal"), 0, {})
     lineage = _known(log, config, event_ids)
@@ -49,12 +52,10 @@ def redact_events(
         proposal = lineage_proposal(
             config, actor=actor, reason=reason, start="replay", without=event_ids
         )
-        position = activate(log, config, proposal, clock=clock)
-        if position is None:
-            raise ConfigurationError(
-                "a model without these events was proposed, but no resolver journaled it yet; "
-                "nothing is blanked before: start `stream-al run` and run this command again"
-            )
+        try:
+            position = in_force_from(activate(log, config, proposal, clock=clock), config)
+        except NotTaken as error:
+            raise NotTaken(f"nothing is blanked: {error}; then run this command again") from None
     else:
         position = lineage[0] + 1
     values = dict(_blanked(log, config, frozenset(event_ids)))

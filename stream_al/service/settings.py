@@ -75,22 +75,20 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Loa
     written = Written.of(chosen, demanded=demanded)
     folder = written.folder
     look_beside(folder)
-    log_raw = written.body.get("log")
-    log_path = log_raw.get("path") if isinstance(log_raw, dict) else None
-    if folder is not None:
-        written.anchor(folder)
+    # In the current folder they stay as they are written: so people know them.
+    elsewhere = folder if folder is not None and not folder.samefile(Path.cwd()) else None
+    log_was = None if elsewhere is None else written.anchor(elsewhere)
     written.override(environment, _OWN_VARIABLES)
     if written.problems:
         raise ConfigurationError(*written.problems)
     config = written.config()
-    if folder is None or "log.path" in written.variables:
-        return Loaded(config, chosen if written.there else None)
-    default = f"{config.app}.db" if config.log.connector == "sqlite" else None
-    own = log_path or default
-    if not log_path and default is not None:
-        log = config.log.model_copy(update={"path": str(folder / default)})
+    if elsewhere is None or "log.path" in written.variables:
+        return Loaded(config, chosen.absolute() if written.there else None)
+    if config.log.path is None and config.log.connector == "sqlite":
+        log_was = Path(f"{config.app}.db")
+        log = config.log.model_copy(update={"path": str(elsewhere / log_was)})
         config = config.model_copy(update={"log": log})
-    return Loaded(config, chosen.absolute(), None if own is None else Path(own).absolute())
+    return Loaded(config, chosen.absolute(), None if log_was is None else log_was.absolute())
 
 
 def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:

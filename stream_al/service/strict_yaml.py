@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from stream_al.errors import ConfigurationError
+from stream_al.escaping import is_text
 from stream_al.problems import Location
 
 NODES_MAX = 100_000
@@ -166,7 +167,7 @@ class _Reader:
             raise ConfigurationError(
                 f"line {line}: {_named(place)} has the tag {tag}; leave it out"
             )
-        if not _is_text(text):
+        if not is_text(text):
             raise ConfigurationError(
                 f"line {line}: {_named(place)} holds half a surrogate pair, which is no text"
             )
@@ -184,14 +185,6 @@ class _Reader:
             case "float":
                 return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
         return text
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _named(place: Location) -> str:

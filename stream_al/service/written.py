@@ -13,6 +13,7 @@ from typing import Any
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
+from stream_al.escaping import is_text
 from stream_al.messages import WRITTEN
 from stream_al.problems import Location, section_at
 from stream_al.service.strict_yaml import Document, read_yaml
@@ -82,18 +83,22 @@ class Written:
 
     @property
     def folder(self) -> Path | None:
-        """Where relative paths of the file count from; None for the current folder."""
+        """The file's folder; None where there is no file."""
         # A pipe (`--config <(…)`) lies in no folder of its own.
         return self.file.absolute().parent if self.there and self.file.is_file() else None
 
-    def anchor(self, folder: Path) -> None:
-        """Let relative paths count from `folder`."""
+    def anchor(self, folder: Path) -> Path | None:
+        """Let relative paths count from `folder`; return `log.path` as it was written."""
+        log_path = None
         for *sections, name in PATHS:
             body: Any = self.body
             for section in sections:
                 body = body.get(section) if isinstance(body, dict) else None
-            if isinstance(body, dict) and isinstance(body.get(name), str) and body[name]:
-                body[name] = str(folder / body[name])
+            written = body.get(name) if isinstance(body, dict) else None
+            if isinstance(written, str) and written:
+                body[name] = str(folder / written)
+                log_path = Path(written) if (*sections, name) == ("log", "path") else log_path
+        return log_path
 
     def override(self, environment: Mapping[str, str], own: frozenset[str]) -> None:
         """Put variables over the file; `own` are no settings."""
@@ -133,9 +138,7 @@ class Written:
 
     def _value(self, variable: str, text: str) -> Document:
         """Return what a variable says; what is no YAML is a text."""
-        try:
-            text.encode()
-        except UnicodeEncodeError:
+        if not is_text(text):
             self.problems.append(f"{variable} is no text: it is not UTF-8; set it again")
             return Document()
         try:

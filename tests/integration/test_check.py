@@ -39,7 +39,7 @@ def test_check_says_where_the_journal_differs(deployment: Deployment) -> None:
     deployment.configure(gate={"random_share": 0.5})
 
     assert "gate.random_share is 0.2, the configuration says 0.5" in deployment.done("check").out
-    deployment.done("budget", "set", "--from-config")
+    assert deployment.cli("budget", "set", "--from-config").code == 1, "nobody took it yet"
     deployment.done("run", "--until-idle")
     assert "random_share" not in deployment.done("check").out
 

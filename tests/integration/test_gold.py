@@ -27,6 +27,7 @@ def test_gold_comes_between_queries_and_looks_like_one(deployment: Deployment) -
         gate={"budget": {"share": 1.0}}, labels={"classes": ["ham", "spam"], "gold_share": 0.5}
     )
     path = _gold_file(deployment, 3)
+    deployment.done("run", "--until-idle")
     for _ in range(2):
         assert "3 gold questions" in deployment.done("seed", path, "--gold").err
     deployment.send(*(native(n, f"offer number {n}") for n in range(20)))
@@ -193,5 +194,6 @@ def test_the_share_of_gold_is_kept() -> None:
 
 def test_more_gold_than_is_kept_is_refused(deployment: Deployment) -> None:
     """A file that would push out its own first questions is named, before anything is proposed."""
+    deployment.done("run", "--until-idle")
     ended = deployment.cli("seed", _gold_file(deployment, GOLD_MAX + 1), "--gold")
     assert (ended.code, "1,001 gold questions, 1,000 are kept" in ended.err) == (2, True)

@@ -104,9 +104,9 @@ def test_activate_of_the_same_configuration_starts_it_afresh(deployment: Deploym
 
 def test_activate_on_an_empty_log(deployment: Deployment) -> None:
     """Before any worker ran there is nothing to replace: the configured model is in force."""
+    deployment.send(native(0))
     deployment.done("model", "activate", "--reason", "first")
 
     assert deployment.done("model", "--json").json()["preset"] == "linear"
-    deployment.send(native(0))
     deployment.done("run", "--until-idle")
     assert len(deployment.messages("predictions")) == 1

@@ -22,7 +22,7 @@ LOOKS = (("status",), ("budget",), ("queries",), ("model",), ("audit",), ("read"
 
 @pytest.fixture
 def elsewhere(deployment: Deployment) -> Path:
-    """A configuration in another folder than the one that commands run in."""
+    """Write a configuration in another folder than the one that commands run in."""
     folder = deployment.folder / "x"
     folder.mkdir()
     body = {"app": "m", "log": {"path": "m.db", "durability": "normal"}, "http": {"port": 0}}
@@ -98,9 +98,7 @@ def test_a_log_at_the_old_place_is_not_left_behind(
     [("pause",), ("resume",), ("freeze",), ("shadow",), ("budget", "set", "--share", "0.5")],
     ids=" ".join,
 )
-def test_what_no_resolver_took_is_exit_1(
-    deployment: Deployment, command: tuple[str, ...]
-) -> None:
+def test_what_no_resolver_took_is_exit_1(deployment: Deployment, command: tuple[str, ...]) -> None:
     """A9: an emergency brake that nobody pulls is no success; it stays proposed, and says so."""
     deployment.done("run", "--until-idle")
     ended = deployment.cli(*command)

@@ -33,7 +33,7 @@ def _recorded(deployment: Deployment, **gate: Any) -> None:
     deployment.send(*(_label(int(name[2:])) for name in asked), topic="labels")
     deployment.done("run", "--until-idle")
     _send(deployment, 300, 600)
-    deployment.done("budget", "set", "--share", "0.1", "--reason", "test")
+    deployment.cli("budget", "set", "--share", "0.1", "--reason", "test")
     deployment.done("run", "--until-idle")
     _send(deployment, 600, 900)
 
@@ -96,7 +96,7 @@ def test_a_stretch_that_was_paused_is_no_guess(deployment: Deployment) -> None:
     """Events that could not be asked support no estimate, and the command says how many."""
     deployment.configure(gate={"budget": {"share": 0.5}}, labels={"classes": ["ham", "spam"]})
     _send(deployment, 0, 100)
-    deployment.done("pause", "--reason", "test")
+    deployment.cli("pause", "--reason", "test")
     deployment.done("run", "--until-idle")
     _send(deployment, 100, 300)
 

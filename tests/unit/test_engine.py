@@ -139,7 +139,7 @@ def test_a_lesson_does_not_depend_on_settings_that_may_change() -> None:
 
 def test_topics_must_differ() -> None:
     """Predictions that flow back as events would never end."""
-    with pytest.raises(ValueError, match="named more than once"):
+    with pytest.raises(ConfigurationError, match="named more than once"):
         Config.model_validate({"topics": {"events": "x", "predictions": "x"}})
 
 

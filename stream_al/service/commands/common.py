@@ -19,9 +19,9 @@ from stream_al.errors import ConfigurationError
 from stream_al.escaping import visible_json
 from stream_al.port import Log
 from stream_al.service.console import SafeConsole
-from stream_al.service.settings import load_config
+from stream_al.service.settings import Loaded, load
 from stream_al.service.starting import partition_counts
-from stream_al_connectors.opening import open_log
+from stream_al_connectors.opening import log_path, open_log
 
 ConfigOption = Annotated[
     Path | None,
@@ -57,13 +57,49 @@ def opened(
     needs
         Short names of topics that must be there: what can't be seen is not taken for empty.
     """
-    config = load_config(config_file)
+    config = configured(config_file, create=create)
     log = open_log(config, create=create)
     try:
         partition_counts(log, config, needs)
         yield config, log
     finally:
         log.close()
+
+
+def configured(config_file: Path | None, *, create: bool) -> Config:
+    """Return the configuration, once it is sure that its log is there, or may be made.
+
+    Raises
+    ------
+    ConfigurationError
+        Also when a log lies where its path counted from before.
+    """
+    loaded = load(config_file)
+    problem = log_problem(loaded, create=create)
+    if problem is not None:
+        raise ConfigurationError(problem)
+    return loaded.config
+
+
+def log_problem(loaded: Loaded, *, create: bool) -> str | None:
+    """Return what is wrong with the place of an embedded log; None if nothing."""
+    if loaded.config.log.connector != "sqlite":
+        return None
+    here, was = Path(log_path(loaded.config)).absolute(), loaded.log_was
+    if here.exists():
+        return None
+    if was is not None and was.exists():
+        return (
+            f"log.path: there is no log at {here}, but one at {was}: relative paths of "
+            f"{loaded.file} count from its folder, no longer from the current one; write "
+            f"`log: {{path: {was}}}` there, or move that log with all files beside it"
+        )
+    if create:
+        return None
+    return (
+        f"log.path: there is no log at {here}, which {loaded} names; name another by --config, or "
+        "start `stream-al run` with this one first"
+    )
 
 
 @contextmanager

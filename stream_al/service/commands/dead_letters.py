@@ -34,6 +34,7 @@ from stream_al.service.dead import (
     short_topic,
 )
 from stream_al.service.redrive import Redriven, redrive, wanted_where
+from stream_al_connectors.opening import in_log
 
 LIST_MAX = 50
 HEX_BYTES = 16
@@ -225,6 +226,8 @@ def letters_redrive(
             actor=actor_or_default(actor),
             dry_run=dry_run,
         )
+    if not dry_run:
+        err.print(f"letters of {in_log(settings, 'dead_letters')}", markup=False)
     if as_json:
         print_json(
             {

@@ -31,10 +31,11 @@ from stream_al.service.commands.common import (
     out,
     print_json,
 )
-from stream_al.service.proposals import propose, propose_and_wait
+from stream_al.service.proposals import Answer, in_force_from, propose, propose_and_wait
 from stream_al.service.starting import RESOLVER_READS
 from stream_al.service.status import read_status, render_status
 from stream_al.service.view import JournalView, journal_view
+from stream_al_connectors.opening import in_log
 
 SEED_BATCH = 500
 
@@ -179,14 +180,13 @@ def _control(
         reason=reason,
         patch=patch,
     )
-    _tell(propose_and_wait(log, config, proposal))
+    _tell(propose_and_wait(log, config, proposal), config)
 
 
-def _tell(position: int | None) -> None:
-    if position is None:
-        err.print("recorded; no resolver took it yet, it comes into force when `run` is running")
-    else:
-        err.print(f"in force from journal position {position}")
+def _tell(answer: Answer, config: Config) -> None:
+    position = in_force_from(answer, config)
+    where = in_log(config, "journal")
+    err.print(f"in force from journal position {position} of {where}", markup=False)
 
 
 def seed(
@@ -207,12 +207,16 @@ def seed(
     Example: `stream-al seed history.jsonl --label verdict`, `stream-al seed checked.jsonl --gold`
     """
     who = actor_or_default(actor)
-    with opened(config, create=True) as (settings, log):
+    with opened(config) as (settings, log):
         proposals = _seeds(file, settings, label, who, kind="gold" if gold else "seed")
         for start in range(0, len(proposals), SEED_BATCH):
             propose(log, settings, proposals[start : start + SEED_BATCH])
     what = "gold questions" if gold else "labelled examples"
-    err.print(f"proposed {len(proposals):,} {what}; a running resolver journals them")
+    where = in_log(settings, "controls")
+    err.print(
+        f"proposed {len(proposals):,} {what} to {where}; a running resolver journals them",
+        markup=False,
+    )
 
 
 def _seeds(
@@ -303,11 +307,11 @@ def model_activate(
     """
     from stream_al.service.activate import activate, lineage_proposal  # noqa: PLC0415 - River
 
-    with opened(config or context.obj, create=True, needs=RESOLVER_READS) as (settings, log):
+    with opened(config or context.obj, needs=RESOLVER_READS) as (settings, log):
         proposal = lineage_proposal(
             settings,
             actor=actor_or_default(actor),
             reason=reason,
             start="replay" if replay else "empty",
         )
-        _tell(activate(log, settings, proposal, clock=SystemClock()))
+        _tell(activate(log, settings, proposal, clock=SystemClock()), settings)

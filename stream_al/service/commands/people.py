@@ -7,8 +7,16 @@ from typing import Annotated
 import typer
 
 from stream_al.errors import ConfigurationError
-from stream_al.messages import Label, LabelKind, Query
-from stream_al.service.answering import OUTCOME_WAIT_S, append_label, await_outcome
+from stream_al.escaping import visible
+from stream_al.messages import LabelKind, Query
+from stream_al.service.answering import (
+    NOT_TAKEN,
+    OUTCOME_WAIT_S,
+    append_label,
+    await_outcome,
+    label_of,
+    outcome_words,
+)
 from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
@@ -21,6 +29,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.question import in_one_line, is_predicted, predicted
 from stream_al.service.rebuild import rebuild
+from stream_al_connectors.opening import in_log
 
 AnnotatorOption = Annotated[str | None, typer.Option(help="Your name [default: user@host].")]
 
@@ -100,28 +109,30 @@ def label(
     kinds: list[LabelKind] = [kind for kind, given in flags.items() if given]  # type: ignore[misc]
     if len(kinds) + (label is not None) != 1:
         raise ConfigurationError("say one thing: a LABEL, or one of --skip, --unsure and --retract")
-    body = Label(
-        event_id=event_id,
-        kind=kinds[0] if kinds else "label",
-        label=label,
+    body = label_of(
+        event_id,
+        kinds[0] if kinds else "label",
+        label,
         annotator=actor_or_default(annotator),
         revision=revision,
-        at_ms=now_ms(),
+        now_ms=now_ms(),
     )
     with opened(config) as (settings, log):
         place = append_label(log, settings, body)
+        err.print(f"recorded in {in_log(settings, 'labels')}", markup=False)
         outcome = await_outcome(log, settings, place)
     if outcome is None:
         err.print(
-            f"recorded; no worker has taken it within {OUTCOME_WAIT_S:.0f} s "
-            "(`stream-al status` shows who runs)"
+            f"not answered yet: no worker has taken it within {OUTCOME_WAIT_S:.0f} s "
+            "(`stream-al status` shows who runs); the next one does"
         )
         return
     if as_json:
         print_json(outcome.model_dump(mode="json"))
     else:
-        why = f" ({outcome.reason})" if outcome.reason else ""
-        out.print(f"{outcome.outcome}{why}", markup=False)
+        out.print(visible(outcome_words(outcome, settings)), markup=False, soft_wrap=True)
+    if outcome.outcome in NOT_TAKEN:
+        raise typer.Exit(1)
 
 
 def annotate(

@@ -18,12 +18,15 @@ from stream_al.service.commands.common import (
     JsonOption,
     ReasonOption,
     actor_or_default,
+    err,
     opened,
     out,
     print_json,
     progress,
 )
+from stream_al.service.proposals import in_force_from
 from stream_al.service.starting import RESOLVER_READS
+from stream_al_connectors.opening import in_log
 
 VIOLATION = 3
 journal_app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -165,12 +168,9 @@ def _again(
 def _activated(log: Log, config: Config, proposal: ControlProposal) -> int:
     from stream_al.service.activate import activate  # noqa: PLC0415 - imports River
 
-    position = activate(log, config, proposal, clock=SystemClock())
-    if position is None:
-        raise ConfigurationError(
-            "the replay was proposed, but no resolver journaled it yet; it comes into force when "
-            "`stream-al run` does; `stream-al model` shows the lineage in force"
-        )
+    position = in_force_from(activate(log, config, proposal, clock=SystemClock()), config)
+    where = in_log(config, "journal")
+    err.print(f"in force from journal position {position} of {where}", markup=False)
     return position
 
 
@@ -267,6 +267,7 @@ def redact(
             reason=reason or "redacted",
             clock=SystemClock(),
         )
+    err.print(f"wrote to {in_log(settings, 'journal')}", markup=False)
     if as_json:
         print_json(found)
         return

@@ -18,14 +18,16 @@ from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
+    configured,
     err,
+    log_problem,
     out,
     print_json,
 )
 from stream_al.service.exits import Exits
 from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.logs import start_logging
-from stream_al.service.settings import DEFAULT_FILE, gate_secret, load_config
+from stream_al.service.settings import DEFAULT_FILE, gate_secret, load
 from stream_al.service.snapshotting import snapshot_problems, state_folder
 from stream_al.service.starting import check_topics
 from stream_al.service.view import differences, journal_view, sentences
@@ -128,16 +130,13 @@ def check(
     """
     from stream_al.model import check_model  # noqa: PLC0415 - River takes a second to import
 
-    settings = load_config(config)
+    loaded = load(config)
+    settings = loaded.config
     said = check_model(settings)
     problems = [line for line in said if not line.startswith("warning: ")]
     notes = [line for line in said if line.startswith("warning: ")]
     problems += snapshot_problems(settings)
-    known = known_uncertainties()
-    if settings.gate.uncertainty not in known:
-        problems.append(
-            f"gate.uncertainty is {settings.gate.uncertainty!r}; known are {', '.join(known)}"
-        )
+    problems += _gate_problems(settings)
     on_kafka = settings.log.connector == "kafka"
     if on_kafka:
         found, seen = _look_at_brokers(settings)
@@ -147,6 +146,8 @@ def check(
         found, differing = _look_at_log(settings)
         problems += found
         notes += differing
+    elif not on_kafka and (problem := log_problem(loaded, create=True)) is not None:
+        problems.append(problem)
     elif not on_kafka:
         notes.append(f"log.path: {log_path(settings)} is made by the first `send` or `run`")
     for found, seen in _try_samples(settings, sample, sample_labels):
@@ -173,6 +174,13 @@ def _try_samples(config: Config, events: Path | None, labels: Path | None) -> It
         yield try_events(events, config)
     if labels is not None:
         yield try_labels(labels, config)
+
+
+def _gate_problems(config: Config) -> list[str]:
+    known = known_uncertainties()
+    if config.gate.uncertainty in known:
+        return []
+    return [f"gate.uncertainty is {config.gate.uncertainty!r}; known are {', '.join(known)}"]
 
 
 def _look_at_brokers(config: Config) -> tuple[list[str], list[str]]:
@@ -237,7 +245,7 @@ def run(
     from stream_al.service.worker import Worker, serve  # noqa: PLC0415 - imports River
 
     start_logging()
-    settings = load_config(config)
+    settings = configured(config, create=True)
     folder = state_folder(settings)
     exits = Exits(None if folder is None else folder / f"exits-{slot}.json")
     with (

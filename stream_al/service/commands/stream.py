@@ -22,6 +22,7 @@ from stream_al.service.commands.common import ConfigOption, err, opened, topic_o
 from stream_al.service.keys import KeyReader
 from stream_al.service.looking import begins_with_mark, paths_of, refused
 from stream_al.service.view import opened_up, records
+from stream_al_connectors.opening import in_log
 
 SEND_RECORDS_MAX = 1_000
 FOLLOW_EVERY_S = 0.2
@@ -57,7 +58,7 @@ def send(
         found = _looked_at(lines, str(file), topic, settings)
         keys = KeyReader(settings)
         sent = _send(log, keys, settings.topic(topic), topic, found, rate)
-    err.print(f"sent {sent:,} records to {settings.topic(topic)}", markup=False)
+    err.print(f"sent {sent:,} records to {in_log(settings, topic)}", markup=False)
     _say_unreadable(keys, sent)
 
 
