@@ -60,7 +60,7 @@ def test_what_was_taken_is_exit_0(asked: Deployment) -> None:
     ("arguments", "said"),
     [
         (("", "ham"), "event_id is ''"),
-        (("e-0", ""), "`label` must be"),
+        (("e-0", ""), "a label is a class"),
         (("e-0", "x" * 600), "label is"),
         (("e-0", "ham", "--annotator", "x" * 600), "annotator is"),
         (("e-0", "ham", "--revision", str(2**40)), "revision is"),
