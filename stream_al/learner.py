@@ -1,8 +1,8 @@
 """`ActiveLearner`: the engine and the resolver of the workers, joined by a journal in memory.
 
-For embedding in a Python service: no broker, no file, no thread. It is the one module of the
-library that reads a clock, and only where the caller gives no time. Not thread-safe: one thread, or
-one lock around it.
+For embedding in a Python service: no broker, no file, no thread of its own. It is the one module of
+the library that reads a clock, and only where the caller gives no time. Any thread may call it: one
+operation at a time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from stream_al.messages import (
     Source,
 )
 from stream_al.quality import QualitySummary
+from stream_al.turns import TakesTurns, in_turn
 
 PARTITION = 0
 JOURNAL_LABELS_MAX = 10_000
@@ -38,7 +39,7 @@ TICK_EVERY_MS = 1_000
 NEVER_MS = -(2**62)
 
 
-class ActiveLearner:
+class ActiveLearner(TakesTurns):
     """Predicts events, asks about a few, learns from the labels; all in memory.
 
     Parameters
@@ -61,6 +62,7 @@ class ActiveLearner:
     """
 
     def __init__(self, config: Config | None = None, *, secret: bytes | None = None) -> None:
+        super().__init__()
         given = config or Config()
         topics = given.topics.model_copy(update={"partitions": 1})
         config = given.model_copy(update={"topics": topics})
@@ -68,6 +70,8 @@ class ActiveLearner:
             secret = blake2b(b"stream-al demo %d" % config.model.seed, digest_size=32).digest()
         self._engine = Engine(config, secret=secret)
         self._engine.open_partition(PARTITION)
+        # The last record that was given a place in the journal, and the place.
+        self._placed: tuple[JournalRecord | None, int] = (None, -1)
         self._labels: OrderedDict[int, LabelEntry] = OrderedDict()
         self._resolver = self._new_resolver(config)
         self._events = 0
@@ -83,6 +87,7 @@ class ActiveLearner:
 
     # ------------------------------------------------------------------ the loop
 
+    @in_turn
     def score(self, event: Event, *, now_ms: int | None = None) -> Decision:
         """Predict `event` at once, and decide whether to ask about it.
 
@@ -119,6 +124,7 @@ class ActiveLearner:
                 self._fold(self._resolver.on_statistics(statistics, now_ms=now_ms))
         return decision
 
+    @in_turn
     def label(self, label: Label, *, now_ms: int | None = None) -> Outcome:
         """Give an annotator's label; return what became of it."""
         now_ms = self._now(now_ms)
@@ -155,6 +161,7 @@ class ActiveLearner:
         budget = {name: value for name, value in given.items() if value is not None}
         self.control({"gate": {"budget": budget}}, actor=actor, reason=reason, now_ms=now_ms)
 
+    @in_turn
     def control(
         self, patch: dict[str, Any], *, actor: str, reason: str, now_ms: int | None = None
     ) -> None:
@@ -177,30 +184,33 @@ class ActiveLearner:
 
     def seed(self, examples: Iterable[tuple[Event, str]], *, now_ms: int | None = None) -> int:
         """Teach labelled history; return how many examples were new. It estimates nothing."""
+        return sum(self._teach(event, label, now_ms) for event, label in examples)
+
+    @in_turn
+    def _teach(self, event: Event, label: str, now_ms: int | None) -> int:
         now_ms = self._now(now_ms)
         self._start(now_ms)
-        taught = 0
-        for event, label in examples:
-            proposal = ControlProposal(
-                kind="seed",
-                proposal_id=f"seed-{self._engine.version}",
-                actor="seed",
-                event_id=event.event_id,
-                label=label,
-                features=self._engine.model.clean(event.features),
-            )
-            result = self._resolver.on_control(proposal, now_ms=now_ms)
-            if result.problem is not None:
-                raise ConfigurationError(result.problem)
-            taught += len(result.records)
-            self._fold(result.records)
-        return taught
+        proposal = ControlProposal(
+            kind="seed",
+            proposal_id=f"seed-{self._engine.version}",
+            actor="seed",
+            event_id=event.event_id,
+            label=label,
+            features=self._engine.model.clean(event.features),
+        )
+        result = self._resolver.on_control(proposal, now_ms=now_ms)
+        if result.problem is not None:
+            raise ConfigurationError(result.problem)
+        self._fold(result.records)
+        return len(result.records)
 
+    @in_turn
     def queries(self, limit: int = 100) -> list[Query]:
         """Return open queries, most urgent first."""
         return [pending.query for pending in self._resolver.open_queries(limit)]
 
     @property
+    @in_turn
     def quality(self) -> QualitySummary:
         """What the labels say about the model: prequential scores, estimates with intervals."""
         return self._engine.quality.summary()
@@ -211,12 +221,14 @@ class ActiveLearner:
         return self._engine
 
     @property
+    @in_turn
     def pending_count(self) -> int:
         """How many queries wait for labels."""
         return self._resolver.pending_count
 
     # ------------------------------------------------------------------ state
 
+    @in_turn
     def dump(self) -> bytes:
         """Return the whole state. It is a pickle: `load` only what you wrote yourself."""
         state = {
@@ -245,13 +257,36 @@ class ActiveLearner:
 
     def _fold(self, records: Iterable[JournalRecord]) -> None:
         for record in records:
-            position = self._engine.version
+            self._fold_one(record)
+
+    def _fold_one(self, record: JournalRecord) -> None:
+        """Fold a record that was decided; again from the beginning, when that was broken off."""
+        if self._placed[0] is not record:
+            self._placed = (record, self._engine.version)
+        position = self._placed[1]
+        if self._engine.version == position:
             self._engine.apply(record, position)
-            if isinstance(record, LabelEntry):
-                self._labels[position] = record
-                if len(self._labels) > JOURNAL_LABELS_MAX:
-                    self._labels.popitem(last=False)
-            self._resolver.confirm(record, position)
+        if isinstance(record, LabelEntry):
+            self._labels[position] = record
+            if len(self._labels) > JOURNAL_LABELS_MAX:
+                self._labels.popitem(last=False)
+        self._resolver.confirm(record, position)
+
+    def _mend(self) -> None:
+        """Finish what an exception broke off: everything that was decided is folded.
+
+        What one event or label did to counts and to the model may be lost with it, no more.
+        """
+        engine, resolver = self._engine, self._resolver
+        gate = engine.gates[PARTITION]
+        gate.mend()
+        engine.settings_changed()
+        self._fold(resolver.mend())
+        engine.closed[PARTITION] = gate.sent - resolver.pending_count
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy or a pickle be what `dump` and `load` make of it."""
+        return (ActiveLearner.load, (self.dump(),))
 
     def _ask(self, query: Query, now_ms: int) -> None:
         place = Source.of_valid({"partition": PARTITION, "offset": self._queries})

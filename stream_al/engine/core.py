@@ -90,7 +90,7 @@ class Engine:
         # (position, partition) of the newest raised votes, for partitions yet to be opened.
         self._raised: deque[tuple[int, int]] = deque(maxlen=RAISED_MAX)
         self._rate = (0.0, 0.0)  # the last rate, and what is written for it
-        self._settings_changed()
+        self.settings_changed()
 
     # ------------------------------------------------------------------ partitions
 
@@ -241,7 +241,7 @@ class Engine:
             case ControlEntry():
                 self.settings = self.settings.folded(record.patch)
                 self.last_control = record
-                self._settings_changed()
+                self.settings_changed()
             case StatisticsEntry():
                 self._take_in(record)
             case ModelEntry():
@@ -297,7 +297,8 @@ class Engine:
     def _count_closed(self, source: Source) -> None:
         self.closed[source.partition] = self.closed.get(source.partition, 0) + 1
 
-    def _settings_changed(self) -> None:
+    def settings_changed(self) -> None:
+        """Derive anew what `score` needs of the settings."""
         name = self.settings.gate.uncertainty
         self._measure = None if name == "disagreement" else uncertainty_measure(name)
         self._chosen: Reason = "disagreement" if self._measure is None else "uncertain"
@@ -379,7 +380,7 @@ class Engine:
         self._left_out = frozenset(lineage.without) if lineage else frozenset()
         self.model, self.quality = model, parts["quality"]
         self.closed, self._raised = parts["closed"], parts["raised"]
-        self._settings_changed()
+        self.settings_changed()
 
 
 def _check_format(found: int) -> None:

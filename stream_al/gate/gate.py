@@ -250,6 +250,10 @@ class Gate:
         if self._last_ms is not None:
             self._credit -= extra * UNIT
 
+    def mend(self) -> None:
+        """Make the state whole after an exception in the midst of `decide`."""
+        self._sorted = bytearray(sorted(self._remembered))
+
     # ------------------------------------------------------------------ in and out
 
     def pack(self) -> str:

@@ -9,7 +9,8 @@ from stream_al.labels.believed import DISAGREEMENT_MS, PATIENCE_S, BelievedTime
 from stream_al.labels.classes import CLASS_ANNOTATORS_MAX, NewClass, class_name, likeness
 from stream_al.labels.gold import GOLD_MAX, GoldQuestion
 from stream_al.labels.proposals import ProposalResult
-from stream_al.labels.resolver import Resolution, Resolver
+from stream_al.labels.resolution import Resolution
+from stream_al.labels.resolver import Resolver
 from stream_al.labels.table import Action, Said, State, action_of, said_of
 from stream_al.labels.views import AnnotatorView, ClassView, OldestPending, OpenQuery
 from stream_al.labels.votes import Settled, Tied, Undecided, Verdict, decide_votes

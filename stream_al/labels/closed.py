@@ -113,6 +113,11 @@ class ClosedTable:
             self._order.popleft()
             del self._table[oldest]
 
+    def mend(self) -> None:
+        """Make the table whole after an exception in the midst of a change."""
+        self._order = deque(dict.fromkeys(it for it in self._order if it in self._table))
+        self._order.extend(self._table.keys() - set(self._order))
+
     def items(self) -> list[tuple[str, ClosedQuery]]:
         """Return all that is remembered, in the order in which it came."""
         return [(event_id, self._table[event_id]) for event_id in self._order]

@@ -228,6 +228,13 @@ class PendingTable:
         pending.facts = b""
         self._lines[place.partition].close_one()
 
+    def mend(self) -> None:
+        """Make the table whole after an exception in the midst of a change: by the lines."""
+        for line in self._lines.values():
+            line.queue = deque(it for it in line.queue if it.facts)
+            line.open_count = len(line.queue)
+        self._table = {it.event_id: it for line in self._lines.values() for it in line.queue}
+
     def oldest(self, partition: int) -> PendingQuery | None:
         """Return the first pending query of a partition, which is the next to expire."""
         line = self._lines.get(partition)

@@ -19,12 +19,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from stream_al.config import Config
 from stream_al.errors import Fenced
-from stream_al.labels.classes import NewClass
 from stream_al.labels.closed import UNLOCATED
 from stream_al.labels.entries import closed_entry, outcome_of
 from stream_al.labels.gold import GoldQuestion, question_of
@@ -41,6 +39,7 @@ from stream_al.labels.proposals import (
     seed_entry,
     seed_problem,
 )
+from stream_al.labels.resolution import Resolution
 from stream_al.labels.rulings import Heard, needs_first, rule
 from stream_al.labels.state import LabelState
 from stream_al.labels.views import AnnotatorView, ClassView, OldestPending, OpenQuery
@@ -51,7 +50,6 @@ from stream_al.messages import (
     Label,
     LabelEntry,
     ModelEntry,
-    Outcome,
     Query,
     Settings,
     Source,
@@ -63,15 +61,6 @@ EXPIRED_PER_TICK_MAX = 1_000
 """Queries that one `tick` closes at most: labels come in between, and a transaction stays small."""
 UNCONFIRMED_MAX = 100_000
 """Records decided and not confirmed; far above what one step of a service decides."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What became of a label: its one outcome, and the records that it led to, in order."""
-
-    outcome: Outcome
-    records: tuple[JournalRecord, ...]
-    new_class: NewClass | None = None
 
 
 class Resolver:
@@ -105,8 +94,9 @@ class Resolver:
         self._read_back = read_back
         self._known_uncertainties = known_uncertainties
         self._state = LabelState(config)
-        # Chain hashes of the records decided here and not confirmed, in order.
-        self._unconfirmed: deque[str] = deque()
+        # The records decided here and not confirmed, in order; the one that is folded now.
+        self._unconfirmed: deque[JournalRecord] = deque()
+        self._folding: JournalRecord | None = None
         self.position = 0
 
     # ------------------------------------------------------------------ looking
@@ -216,14 +206,14 @@ class Resolver:
         Fenced
             When it is not the next of our own: the journal has another writer.
         """
-        if not self._unconfirmed or self._unconfirmed[0] != record.chain:
+        if not self._unconfirmed or self._unconfirmed[0].chain != record.chain:
             raise Fenced(
                 f"journal position {position}: a {record.kind} record is not ours; another "
                 "resolver took the journal over"
             )
-        self._unconfirmed.popleft()
         self._state.locate(record, position)
         self.position = position + 1
+        self._unconfirmed.popleft()
 
     def add_query(
         self, query: Query, *, place: Source, timestamp_ms: int, now_ms: int
@@ -246,9 +236,22 @@ class Resolver:
         for record in records:
             assert len(self._unconfirmed) < UNCONFIRMED_MAX, "commit and confirm what was decided"
             linked.append(chained(record, self._state.chain))
-            self._state.fold(linked[-1], UNLOCATED)
-            self._unconfirmed.append(linked[-1].chain)
+            self._take(linked[-1])
         return linked
+
+    def _take(self, record: JournalRecord) -> None:
+        self._folding = record
+        self._state.fold(record, UNLOCATED)
+        self._unconfirmed.append(record)
+        self._folding = None
+
+    def mend(self) -> list[JournalRecord]:
+        """Finish a change that an exception broke off; return what is to be confirmed."""
+        self._state.mend()
+        if self._folding is not None and self._folding not in self._unconfirmed:
+            self._take(self._folding)  # again: at worst an annotator's answer counts twice
+        self._folding = None
+        return list(self._unconfirmed)
 
     # ------------------------------------------------------------------ labels
 
@@ -384,11 +387,7 @@ class Resolver:
 
     def dump(self) -> dict[str, Any]:
         """Return the state, live: pickle or copy it before going on."""
-        return {
-            "state": self._state,
-            "unconfirmed": self._unconfirmed,
-            "position": self.position,
-        }
+        return {"state": self._state, "unconfirmed": self._unconfirmed, "position": self.position}
 
     def restore(self, dumped: dict[str, Any], *, classes: Iterable[str] = ()) -> None:
         """Go on from what `dump` returned, under the same configuration.

@@ -335,6 +335,11 @@ class LabelState:
         if proposal_id is not None:
             self.proposals.add((proposal_id,))
 
+    def mend(self) -> None:
+        """Make the tables whole after an exception in the midst of a change."""
+        self.pending.mend()
+        self.closed.mend()
+
     # ------------------------------------------------------------------ comparing
 
     def fingerprint(self) -> str:
