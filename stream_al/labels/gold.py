@@ -28,6 +28,10 @@ class GoldQuestion:
     segment: str | None = None
     meta: Any = None
 
+    def __setstate__(self, state: list[Any]) -> None:
+        """Take what was pickled; before 0.2.0 that was without segment and meta."""
+        GoldQuestion.__init__(self, *state)
+
 
 def question_of(entry: GoldEntry) -> GoldQuestion | None:
     """Return the question of a record; None when its features were blanked."""
