@@ -274,7 +274,7 @@ def test_a_strategy_that_fails_or_calls_back_leaves_the_state_whole() -> None:
         learner.score(_event(4))
     doing[0] = "well"
     with pytest.raises(InvalidInput):
-        learner.score(Event(event_id="e-5", features={"n": float("nan"), "text": [1]}))
+        learner.score(Event(event_id="e-5", features={"text": 7}))
 
     assert learner.score(_event(6)).query is not None
     assert learner.label(_label(6)).outcome == "applied"
