@@ -14,14 +14,14 @@ from pydantic import BeforeValidator
 WHOLE_MAX = 2**53
 """Above it a number with a point or an exponent does not say which whole number it was."""
 
-AS_NAMED_BELOW = 10**8
-"""Numbers nearer to zero are milliseconds as they stand: a counter, not a date in any unit."""
 SECONDS_BELOW = 253_402_300_800
 """The year 10000. Counted in the next smaller unit the same number is in 1978: so each unit has the
 times from 1978 to 9999 for itself."""
 MILLISECONDS_BELOW = 1_000 * SECONDS_BELOW
 MICROSECONDS_BELOW = 1_000 * MILLISECONDS_BELOW
 NANOSECONDS_BELOW = 1_000 * MICROSECONDS_BELOW
+AS_NAMED_BELOW = SECONDS_BELOW // 1_000
+"""Numbers nearer to zero are milliseconds as they stand: a counter, not a date in any unit."""
 
 _TIME_CHARACTERS_MAX = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,8 +56,8 @@ def time_ms(value: Any) -> int | None:
     ----------
     value
         ISO 8601 (without a zone it is UTC), or a number since 1970, also as a text. Its size says
-        the unit: s, ms, µs or ns, whichever puts it between 1978 and 9999. Below 10^8 it counts as
-        ms, from there as seconds, which begin in 1973.
+        the unit: s, ms, µs or ns, whichever puts it between 1978 and 9999. A number too small for
+        that counts as ms.
 
     Examples
     --------

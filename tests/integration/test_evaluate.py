@@ -54,6 +54,20 @@ def test_a_history_becomes_table_report_and_document(tmp_path: Path) -> None:
     assert "<h2>All figures</h2>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_configurations_events_are_the_features(tmp_path: Path) -> None:
+    """E: `evaluate` reads `events:`; an id and a time are no features then."""
+    name = _history(tmp_path)
+    (tmp_path / "stream-al.yaml").write_text(
+        "events: {event_id: id, features: {title: body}, types: {title: text}}\n"
+    )
+
+    told = _run(tmp_path, name, "--label", "verdict", *QUICK, "--json")
+
+    assert told.returncode == 0, told.stderr
+    assert "features as in the configuration's `events:`" in told.stderr
+    assert json.loads(told.stdout)["columns"] == [{"name": "title", "kind": "text", "used": True}]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

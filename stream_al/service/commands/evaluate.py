@@ -80,18 +80,23 @@ def evaluate(
 ) -> None:
     """Learn how many labels buy what, on your own labelled history.
 
-    It runs this gate, random queries and all labels over it, and writes report.html and .json.
+    Features are those of the configuration's `events:` when the file has them, else all fields. It
+    runs this gate, random queries and all labels over it, and writes report.html and .json.
 
     Example: `stream-al evaluate posts.csv --label verdict --text body`
     """
     from stream_al.service import evaluate as ev  # noqa: PLC0415 - imports River
 
     started = time.monotonic()
+    settings = load_config(config)
     history = ev.read_history(
-        file, file_format or ev.format_of(file), ev.ROWS_MAX if limit is None else limit
+        file,
+        file_format or ev.format_of(file),
+        ev.ROWS_MAX if limit is None else limit,
+        paths=list(settings.events.features.values()),
     )
-    data = ev.labelled(history, label, text=text or (), features=ev.parts(features))
-    base = _base(load_config(config), preset)
+    data = _labelled(history, label, text or [], ev.parts(features), settings)
+    base = _base(settings, preset)
     plan = ev.checked(
         ev.Plan(
             base=base,
@@ -117,6 +122,24 @@ def evaluate(
         seconds=time.monotonic() - started,
     )
     _say_result(found, report, as_json=as_json)
+
+
+def _labelled(
+    history: History, label: str, text: list[str], features: list[str], config: Config
+) -> Labelled:
+    """Return the examples: as the configuration reads events, or by the fields that are named."""
+    from stream_al.model import Model  # noqa: PLC0415 - River, as above
+    from stream_al.service import evaluate as ev  # noqa: PLC0415
+
+    paths = {} if text or features else ev.paths_for(config.events, history)
+    if paths:
+        err.print("features as in the configuration's `events:`; name others with --features",
+                  markup=False)  # fmt: skip
+        return ev.as_configured(history, label, paths, config.events, Model(config).clean)
+    if config.events.features and not (text or features):
+        err.print("the paths of the configuration's `events:` are in no row: fields by their looks",
+                  markup=False)  # fmt: skip
+    return ev.labelled(history, label, text=text, features=features, types=config.events.types)
 
 
 def _say_result(found: Evaluation, report: Path, *, as_json: bool) -> None:
@@ -163,6 +186,8 @@ def _say_data(history: History, data: Labelled, limit: int | None) -> None:
         )
     if data.unlabelled:
         err.print(f"skipped: {data.unlabelled:,} rows without a label", markup=False)
+    for said in data.set_aside:
+        err.print(f"skipped, a dead letter in production: {said}", markup=False)
     if history.bad_count:
         first = "; ".join(history.bad)
         err.print(f"skipped: {history.bad_count:,} bad rows: {first}", markup=False)

@@ -5,6 +5,7 @@
 """
 
 from stream_al.service.evaluate.columns import Column, Labelled, kind_of, label_text, labelled
+from stream_al.service.evaluate.mapped import as_configured, paths_for
 from stream_al.service.evaluate.outcome import (
     Evaluation,
     document,
@@ -54,6 +55,7 @@ __all__ = [
     "Spread",
     "Step",
     "Told",
+    "as_configured",
     "checked",
     "cores",
     "delays",
@@ -70,6 +72,7 @@ __all__ = [
     "labels_needed",
     "paragraph",
     "parts",
+    "paths_for",
     "read_history",
     "render_evaluation",
     "run_all",

@@ -15,10 +15,11 @@ The rule, over all values that are there (missing ones decide nothing):
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, Literal
 
 from stream_al.errors import ConfigurationError
@@ -59,12 +60,15 @@ class Labelled:
         Class → events, the most frequent first.
     unlabelled
         Rows without a label: skipped.
+    set_aside
+        Rows that would be dead letters in production: each kind of them as a sentence.
     """
 
     examples: tuple[Example, ...]
     columns: tuple[Column, ...]
     classes: dict[str, int]
     unlabelled: int
+    set_aside: tuple[str, ...] = ()
 
     @property
     def types(self) -> dict[str, str]:
@@ -76,7 +80,12 @@ class Labelled:
 
 
 def labelled(
-    history: History, label: str, *, text: Sequence[str] = (), features: Sequence[str] = ()
+    history: History,
+    label: str,
+    *,
+    text: Sequence[str] = (),
+    features: Sequence[str] = (),
+    types: Mapping[str, Kind] = MappingProxyType({}),
 ) -> Labelled:
     """Return the examples of a history, in the order of the file.
 
@@ -84,6 +93,8 @@ def labelled(
     ----------
     text, features
         The fields to use, `text` as texts; without either all fields but the label.
+    types
+        What the configuration says of fields of these names.
 
     Raises
     ------
@@ -91,11 +102,13 @@ def labelled(
         When a field is not there, nothing is left to learn from, or the label is no class.
     """
     names = history.names
-    _check_names(history, {"--label": [label], "--text": text, "--features": features}, label)
+    check_names(history, {"--label": [label], "--text": text, "--features": features}, label)
     parse = history.file_format == "csv"
     named = [*dict.fromkeys([*text, *features])]
     columns = [
-        _column(history, name, parse=parse, text=name in text, named=bool(named))
+        Column(name, types[name], used=True)
+        if name in types and name not in text
+        else _column(history, name, parse=parse, text=name in text, named=bool(named))
         for name in named or names
         if name != label
     ]
@@ -104,7 +117,7 @@ def labelled(
         raise ConfigurationError(
             f"no field beside --label {label!r} can be a feature; name them with --features"
         )
-    readers = [(column.name, _reader(column.kind, parse=parse)) for column in used]
+    readers = [(column.name, reader_of(column.kind, parse=parse)) for column in used]
     examples: list[Example] = []
     for row in history.rows:
         if label in row:
@@ -112,7 +125,7 @@ def labelled(
             event = Event(event_id=f"row-{len(examples) + 1}", features=values)
             examples.append(Example(event, label_text(row[label])))
     classes = Counter(example.label for example in examples)
-    _check_classes(label, classes, len(history.rows))
+    check_classes(label, classes, len(history.rows))
     return Labelled(
         examples=tuple(examples),
         columns=tuple(columns),
@@ -154,6 +167,8 @@ def kind_of(values: Sequence[Any], *, parse: bool) -> Kind:
     ('category', 'text')
     >>> kind_of([[0.5, 1], [0, 2]], parse=False), kind_of([[1], "x"], parse=False)
     ('vector', 'mixed')
+    >>> kind_of([["a"], ["b", "c"]], parse=False)
+    'category'
     """
     if all(isinstance(value, str) for value in values):
         return _kind_of_texts(values, parse=parse)
@@ -163,6 +178,8 @@ def kind_of(values: Sequence[Any], *, parse: bool) -> Kind:
         return "number"
     if _are_vectors(values):
         return "vector"
+    if all(is_set(value) for value in values):
+        return "category"
     simple = all(isinstance(value, bool | int | float | str) for value in values)
     return _kind_of_texts([str(value) for value in values], parse=False) if simple else "mixed"
 
@@ -193,6 +210,11 @@ def _are_vectors(values: Sequence[Any]) -> bool:
     )
 
 
+def is_set(value: Any) -> bool:
+    """Whether a value is a set of categories: a list of strings."""
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
 def _is_number(text: str) -> bool:
     try:
         return isfinite(float(text))
@@ -214,9 +236,16 @@ def _column(history: History, name: str, *, parse: bool, text: bool, named: bool
     return Column(name, kind, used=kind not in _UNUSABLE)
 
 
-def _reader(kind: Kind, *, parse: bool) -> Callable[[Any], Any]:
+def reader_of(kind: Kind, *, parse: bool) -> Callable[[Any], Any]:
+    """Return what makes a feature of a value; lists and what is of several types stay as they are.
+
+    Examples
+    --------
+    >>> reader_of("number", parse=True)("1.5"), reader_of("category", parse=False)(["a"])
+    (1.5, ['a'])
+    """
     if kind in {"text", "category"}:
-        return str
+        return lambda value: value if isinstance(value, list) else str(value)
     if parse and kind == "number":
         return float
     if parse and kind == "boolean":
@@ -224,7 +253,8 @@ def _reader(kind: Kind, *, parse: bool) -> Callable[[Any], Any]:
     return lambda value: value
 
 
-def _check_names(history: History, asked: dict[str, Sequence[str]], label: str) -> None:
+def check_names(history: History, asked: dict[str, Sequence[str]], label: str) -> None:
+    """Refuse fields that no row has, each with its nearest one."""
     names = history.names
     problems = []
     for option, wanted in asked.items():
@@ -240,7 +270,8 @@ def _check_names(history: History, asked: dict[str, Sequence[str]], label: str) 
         raise ConfigurationError(*problems)
 
 
-def _check_classes(label: str, classes: Counter[str], row_count: int) -> None:
+def check_classes(label: str, classes: Counter[str], row_count: int) -> None:
+    """Refuse a label that is no class, or too few events."""
     events = classes.total()
     if len(classes) < 2:
         only = next(iter(classes))

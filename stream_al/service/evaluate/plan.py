@@ -37,7 +37,7 @@ class Plan:
     Attributes
     ----------
     base
-        Its `model`, `gate.random_share` and `gate.burst` are what is evaluated.
+        Its `model`, `gate.random_share`, `gate.burst` and guard are what is evaluated.
     types
         Kinds of the features, as in `events.types`.
     shuffled
@@ -79,7 +79,11 @@ class Plan:
         return Config.model_validate(
             {
                 "topics": {"partitions": 1},
-                "events": {"types": self.types},
+                "events": {
+                    "types": self.types,
+                    "on_bad_number": self.base.events.on_bad_number,
+                    "features_max": self.base.events.features_max,
+                },
                 "model": model,
                 "gate": {
                     "budget": {"share": cell.share},

@@ -13,7 +13,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isfinite
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, get_args
 from zlib import error as zlib_error
 
+from stream_al.engine.paths import at, is_given, path_of
 from stream_al.errors import ConfigurationError
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
@@ -95,8 +96,15 @@ def format_of(path: Path) -> FileFormat:
     return found
 
 
-def read_history(path: Path, file_format: FileFormat, limit: int = ROWS_MAX) -> History:
+def read_history(
+    path: Path, file_format: FileFormat, limit: int = ROWS_MAX, *, paths: Sequence[str] = ()
+) -> History:
     """Return the first `limit` rows of a file.
+
+    Parameters
+    ----------
+    paths
+        Dotted paths that may lead into lists; other lists are values.
 
     Raises
     ------
@@ -106,11 +114,12 @@ def read_history(path: Path, file_format: FileFormat, limit: int = ROWS_MAX) -> 
     history = History(file_format)
     try:
         if file_format == "parquet":
-            _take(history, _parquet_rows(path), limit)
+            _take(history, _taken_apart(_parquet_rows(path), paths), limit)
         else:
             with _opened(path) as lines:
                 read = _csv_rows if file_format == "csv" else _json_rows
-                _take(history, read(path, lines), limit)
+                rows = read(path, lines)
+                _take(history, _taken_apart(rows, paths), limit)
     except FileNotFoundError:
         raise ConfigurationError(
             f"FILE is {str(path)!r}, which does not exist; look at the name and the folder"
@@ -126,6 +135,21 @@ def read_history(path: Path, file_format: FileFormat, limit: int = ROWS_MAX) -> 
         ) from None
     _check_bad(path, history)
     return history
+
+
+def _taken_apart(rows: Iterable[Row | str], paths: Sequence[str]) -> Iterator[Row | str]:
+    """Yield rows with dotted names for what lies deeper, and what bad rows say."""
+    ways = [(path, path_of(path)) for path in paths]
+    for row in rows:
+        if isinstance(row, str):
+            yield row
+            continue
+        flat = flattened(row)
+        for path, way in ways:
+            found = at(row, way)
+            if is_given(found) and not isinstance(found, dict) and not _missing(found):
+                flat[path] = found
+        yield flat
 
 
 def _take(history: History, found: Iterable[Row | str], limit: int) -> None:
@@ -265,7 +289,7 @@ def _json_row(text: str, number: int) -> Row | str:
         return f"line {number} is no JSON: {error}"
     if not isinstance(row, dict):
         return f"line {number} is no JSON object but {type(row).__name__}"
-    return flattened(row)
+    return row
 
 
 def flattened(row: Row) -> Row:
@@ -307,6 +331,6 @@ def _parquet_rows(path: Path) -> Iterator[Row | str]:
     try:
         with parquet.ParquetFile(path) as opened:
             for batch in opened.iter_batches(batch_size=4_096):
-                yield from (flattened(row) for row in batch.to_pylist())
+                yield from batch.to_pylist()
     except ValueError as error:  # pyarrow's errors of content are ValueErrors
         raise ConfigurationError(f"FILE {str(path)!r} is no Parquet file: {error}") from None
