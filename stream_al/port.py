@@ -211,6 +211,9 @@ class Log(Protocol):
     def owners(self, group: str, topic: str) -> list[Owner]:
         """Return who owns each partition, as well as can be seen from outside."""
 
+    def slots(self, group: str) -> set[str]:
+        """Return the names that members of `group` keep over restarts; none where they don't."""
+
     def claim(self, name: str) -> AbstractContextManager[None] | None:
         """Take a short claim that dies with this process; None when somebody else holds it.
 

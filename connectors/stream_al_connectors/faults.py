@@ -151,6 +151,10 @@ class FaultyLog:
         """Return who owns each partition."""
         return self._inner.owners(group, topic)
 
+    def slots(self, group: str) -> set[str]:
+        """Return the names that members keep over restarts."""
+        return self._inner.slots(group)
+
     def append(self, topic: str, records: Sequence[Outgoing]) -> list[tuple[int, int]]:
         """Append all records in one atomic step."""
         with self._injector.effect(self._name, "append", topic):

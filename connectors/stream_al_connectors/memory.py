@@ -124,6 +124,11 @@ class MemoryLog:
                 for partition in range(self.partition_count(topic))
             ]
 
+    def slots(self, group: str) -> set[str]:
+        """Return nothing: a name here is a member's alone, and who takes it fences nobody."""
+        del group
+        return set()
+
     def claim(self, name: str) -> AbstractContextManager[None] | None:
         """Take a short claim; None when somebody else holds it."""
         with self._state.changed:

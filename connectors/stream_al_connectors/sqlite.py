@@ -181,6 +181,11 @@ class SqliteLog:
             committed_at_ms=committed[1] if committed else None,
         )
 
+    def slots(self, group: str) -> set[str]:
+        """Return nothing: a name here is a process's alone, and who takes it fences nobody."""
+        del group
+        return set()
+
     def claim(self, name: str) -> AbstractContextManager[None] | None:
         """Take a short claim that dies with this process; None when somebody else holds it."""
         with explained(self._file.path):

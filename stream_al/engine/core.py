@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any, assert_never
 
 from stream_al.config import Config
-from stream_al.engine.decision import Decision, prediction_fields, query_of, reason_of
+from stream_al.engine.decision import Decision, mode_of, prediction_fields, query_of, reason_of
 from stream_al.errors import ConfigurationError
 from stream_al.gate import Allowance, Gate, uncertainty_measure
 from stream_al.messages import (
@@ -24,13 +24,14 @@ from stream_al.messages import (
     LabelEntry,
     Mode,
     ModelEntry,
-    Modes,
     Query,
     Reason,
     RetractionEntry,
     SeedEntry,
     Settings,
     Source,
+    StartEntry,
+    Starts,
     StatisticsEntry,
     StatisticsProposal,
     VolunteeredEntry,
@@ -64,6 +65,8 @@ class Engine:
         Events partition → its gate; changed by `score`, packed with the committed position.
     closed
         Events partition → how many of its query records the journal closed.
+    starts
+        Where the reading of inputs begins, by the journal.
     statistics_due
         Partitions for which enough events came together for `take_statistics`.
     minds_age
@@ -81,6 +84,7 @@ class Engine:
         self.gates: dict[int, Gate] = {}
         self.closed: dict[int, int] = {}
         self.last_control: ControlEntry | None = None
+        self.starts = Starts()
         self._secret = secret
         self._collectors: dict[int, StatisticsCollector] = {}
         self._send_every = STATISTICS_FIRST_EVENTS
@@ -248,6 +252,8 @@ class Engine:
                 self._begin_lineage(record, position, model)
             case VoteEntry():
                 self._apply_vote(record, position)
+            case StartEntry():
+                self.starts.fold(record)
             case DigestEntry() | GoldEntry():
                 pass
             case _:
@@ -302,7 +308,7 @@ class Engine:
         name = self.settings.gate.uncertainty
         self._measure = None if name == "disagreement" else uncertainty_measure(name)
         self._chosen: Reason = "disagreement" if self._measure is None else "uncertain"
-        self._mode: Mode = _mode_of(self.settings.modes)
+        self._mode: Mode = mode_of(self.settings.modes)
         self._allowance = Allowance.of(self.settings)
         self.minds_age = self.settings.gate.back_pressure is not None
 
@@ -349,6 +355,7 @@ class Engine:
                 "quality": self.quality,
                 "closed": self.closed,
                 "raised": self._raised,
+                "starts": self.starts.begun,
                 "statistics": self._statistics and self._statistics.model_dump(mode="json"),
             }
         )
@@ -380,6 +387,7 @@ class Engine:
         self._left_out = frozenset(lineage.without) if lineage else frozenset()
         self.model, self.quality = model, parts["quality"]
         self.closed, self._raised = parts["closed"], parts["raised"]
+        self.starts = Starts(parts.get("starts"))
         self.settings_changed()
 
 
@@ -389,11 +397,3 @@ def _check_format(found: int) -> None:
             f"the state has format {found}, this version reads {DUMP_FORMAT}; "
             "load it with the version that wrote it, or start from the journal"
         )
-
-
-def _mode_of(modes: Modes) -> Mode:
-    if modes.paused:
-        return "paused"
-    if modes.shadow:
-        return "shadow"
-    return "frozen" if modes.frozen else "normal"

@@ -12,6 +12,7 @@ from stream_al.messages import (
     SCHEMA_VERSION,
     Event,
     Mode,
+    Modes,
     Prediction,
     Query,
     Reason,
@@ -163,3 +164,12 @@ def query_of(
             "meta": event.meta,
         }
     )
+
+
+def mode_of(modes: Modes) -> Mode:
+    """Return what predictions say of the modes in force."""
+    if modes.paused:
+        return "paused"
+    if modes.shadow:
+        return "shadow"
+    return "frozen" if modes.frozen else "normal"

@@ -245,6 +245,14 @@ class Gate:
         """Count a query record that is sent."""
         self.sent += 1
 
+    def renew(self, *, sent: int, blocks: int) -> None:
+        """Begin again where the state was lost, after so many queries and at most so many blocks.
+
+        Thresholds are numbered by blocks: one that was used once is never used again.
+        """
+        self.sent = sent
+        self._block_count = blocks
+
     def note_votes_raised(self, extra: int) -> None:
         """Charge the hour with labels that a query takes beyond those expected for it."""
         if self._last_ms is not None:

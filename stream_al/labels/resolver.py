@@ -53,6 +53,7 @@ from stream_al.messages import (
     Query,
     Settings,
     Source,
+    StartEntry,
     StatisticsProposal,
     chained,
 )
@@ -313,15 +314,16 @@ class Resolver:
 
     # ------------------------------------------------------------------ proposals
 
-    def start(self, *, now_ms: int) -> list[JournalRecord]:
+    def start(self, *, now_ms: int, begins: Iterable[StartEntry] = ()) -> list[JournalRecord]:
         """Journal what has to stand there before the first decision.
 
         On an empty journal the lineage and the configured settings; later the division of the
-        budget, when partitions or votes were changed in the configuration; else nothing.
+        budget, when partitions or votes were changed in the configuration; and where inputs begin.
         """
+        first = division_entries(self._config, self.settings, now_ms=now_ms)
         if self.lineage is None:
-            return self._decided(first_entries(self._config, chain=self.chain, now_ms=now_ms))
-        return self._decided(division_entries(self._config, self.settings, now_ms=now_ms))
+            first = first_entries(self._config, chain=self.chain, now_ms=now_ms)
+        return self._decided([*first, *begins])
 
     def ready_for(self, proposal: ControlProposal) -> bool:
         """Whether `on_control` can decide now: a lineage that replays needs positions."""

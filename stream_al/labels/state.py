@@ -42,6 +42,7 @@ from stream_al.messages import (
     SeedEntry,
     Settings,
     Source,
+    StartEntry,
     StatisticsEntry,
     VolunteeredEntry,
     VoteEntry,
@@ -209,6 +210,8 @@ class LabelState:
                 self._begin_lineage(record, position)
             case DigestEntry():
                 self.digested_to = record.position
+            case StartEntry():
+                pass  # of who reads the inputs
             case _:
                 assert_never(record)
 

@@ -38,6 +38,7 @@ from stream_al.messages.journal import (
     NumberSums,
     RetractionEntry,
     SeedEntry,
+    StartEntry,
     StatisticsEntry,
     StatisticsProposal,
     VolunteeredEntry,
@@ -57,6 +58,7 @@ from stream_al.messages.label import (
 )
 from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Settings
+from stream_al.messages.starts import Start, Starts
 from stream_al.messages.values import (
     MILLISECONDS_BELOW,
     SECONDS_BELOW,
@@ -112,6 +114,9 @@ __all__ = [
     "Settings",
     "ShadowPrediction",
     "Source",
+    "Start",
+    "StartEntry",
+    "Starts",
     "StatisticsEntry",
     "StatisticsProposal",
     "VolunteeredEntry",

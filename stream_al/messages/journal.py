@@ -236,6 +236,28 @@ class ModelEntry(Entry):
     proposal_id: str | None = None
 
 
+class StartEntry(Entry):
+    """Where the reading of an input begins, other than at its first record; for all who count.
+
+    Attributes
+    ----------
+    topic
+        `events` or `labels`.
+    starts
+        For each partition the first offset that is read; None where nothing changed.
+    outputs
+        Short name of an output topic → for each partition the end that it had. Answers below it are
+        of another life of the input topic. Nothing where what was answered before still counts.
+    """
+
+    kind: Literal["start"] = "start"
+    topic: Literal["events", "labels"] = "events"
+    starts: tuple[int | None, ...]
+    outputs: dict[str, tuple[int, ...]] = {}
+    actor: str
+    reason: str
+
+
 class DigestEntry(Entry):
     """The model's digest on fixed probes at `position`, how much it learnt, and where."""
 
@@ -258,7 +280,8 @@ JournalRecord = Annotated[
     | StatisticsEntry
     | ModelEntry
     | DigestEntry
-    | GoldEntry,
+    | GoldEntry
+    | StartEntry,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[JournalRecord] = TypeAdapter(JournalRecord)

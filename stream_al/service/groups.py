@@ -6,6 +6,7 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError, Gone
 from stream_al.messages import ModelEntry
 from stream_al.port import Log, Position
+from stream_al.service.answers import last_record
 
 
 def scorer_group(config: Config) -> str:
@@ -39,8 +40,29 @@ def check_reached(topic: str, partition: int, offset: int, end: int) -> None:
     if offset > end:
         raise Gone(
             f"{topic!r} partition {partition} ends at {end}, but is committed up to {offset}: it "
-            "lost records, or was made anew; restore it, or begin with another `app`"
+            "was deleted and made again, or lost records; restore it, or begin with another `app`"
         )
+
+
+def check_first(log: Log, config: Config) -> None:
+    """Refuse to begin a journal where another one was: predictions and outcomes name it.
+
+    Raises
+    ------
+    Gone
+        Naming what is there.
+    """
+    for name in ("predictions", "outcomes"):
+        topic = config.topic(name)
+        for partition in range(log.partition_count(topic)):
+            last = last_record(log, topic, partition)
+            if last is not None:
+                raise Gone(
+                    f"{config.topic('journal')!r} is empty, but {topic!r} partition {partition} "
+                    f"has a record at offset {last.offset} that was made with it: it was deleted "
+                    "and made again, and what was learnt is gone; restore it, or begin with "
+                    "another `app` and teach it by `stream-al seed`"
+                )
 
 
 def read_to_end(log: Log, topic: str, partition: int, position: int) -> bool:

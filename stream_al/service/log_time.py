@@ -12,7 +12,7 @@ from stream_al.config import Config
 from stream_al.labels import DISAGREEMENT_MS, BelievedTime
 from stream_al.messages import read_journal_record
 from stream_al.port import Log
-from stream_al.service.answered import last_record
+from stream_al.service.answers import last_record
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
 from stream_al.service.logs import log as log_line

@@ -10,13 +10,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, Fenced
 from stream_al.messages import DeadLetter, Source
 from stream_al.port import Log, Member
+from stream_al.service.alone import only_member
 from stream_al.service.dead import (
     Place,
     letter_at,
@@ -29,8 +29,6 @@ from stream_al.service.keys import KeyReader
 
 REDRIVE_RECORDS_MAX = 100
 """Letters a transaction; each may hold a whole raw record."""
-OWN_POLLS_MAX = 100
-OWN_POLL_S = 0.1
 REDRIVEN = "Redriven"
 WHERE_KEYS = ("error", "topic")
 INPUT_TOPICS = ("events", "labels", "controls", "statistics")
@@ -108,30 +106,16 @@ def redrive(
     claim = log.claim("redrive")
     if claim is None:
         raise Fenced("another `dead-letters redrive` is at work; look again when it has ended")
-    with claim, _only_member(log, config, actor) as member:
+    topic = config.topic("dead_letters")
+    busy = f"{topic!r} is not free: another member of its group redrives"
+    alone = only_member(log, redriver_group(config), topic, name=actor, busy=busy)
+    with claim, alone as member:
         redriving = _Redriving(log, config, actor)
         done = redriving.plan(places, wanted)
         planned, done.sent = done.sent, []
         for start in range(0, len(planned), REDRIVE_RECORDS_MAX):
             redriving.send(member, planned[start : start + REDRIVE_RECORDS_MAX], done)
     return done
-
-
-@contextmanager
-def _only_member(log: Log, config: Config, actor: str) -> Iterator[Member]:
-    """Give a member that owns the whole dead-letters topic."""
-    topic = config.topic("dead_letters")
-    member = log.join(redriver_group(config), topic, name=actor)
-    try:
-        for _ in range(OWN_POLLS_MAX):
-            member.poll(limit=1, timeout_s=OWN_POLL_S)
-            if len(member.owned) == log.partition_count(topic):
-                break
-        else:
-            raise Fenced(f"{topic!r} is not free: another member of its group redrives")
-        yield member
-    finally:
-        member.leave()
 
 
 class _Redriving:

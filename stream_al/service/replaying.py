@@ -17,7 +17,7 @@ from stream_al.port import Log, Record
 from stream_al.replay import Refold, Reproduction, reproduce
 from stream_al.service.clock import Clock
 from stream_al.service.follower import Comparison, Follower
-from stream_al.service.view import journal, predictions, records
+from stream_al.service.view import journal, predictions, recorded_starts, records
 
 COMPARISONS_MAX = 100_000
 Progress = Callable[[int, int], None]
@@ -97,7 +97,11 @@ def _reproduce_all(
     topic = config.topic("predictions")
     partitions = range(log.partition_count(topic))
     total = sum(log.end(topic, each) for each in partitions)
-    pairs = (_with_events(log, config, partition) for partition in partitions)
+    starts = recorded_starts(log, config)
+    pairs = (
+        _with_events(log, config, each, starts.of("events", each).outputs.get("predictions", 0))
+        for each in partitions
+    )
     seen = 0
     for version, partition, stored, event in merge(*pairs, key=lambda pair: pair[:2]):
         seen += 1
@@ -118,13 +122,19 @@ def _reproduce_all(
 
 
 def _with_events(
-    log: Log, config: Config, partition: int
+    log: Log, config: Config, partition: int, since: int
 ) -> Iterator[tuple[int, int, Record, Record | None]]:
-    """Yield (version, partition, prediction, event) of a partition; no event once it is gone."""
+    """Yield (version, partition, prediction, event) of a partition; no event once it is gone.
+
+    Predictions below `since` are of another life of the events topic.
+    """
     events = records(log, config.topic("events"), partition, 0)
     event = next(events, None)
     for stored in predictions(log, config, partition, 0):
         said = from_json(stored.value)
+        if stored.offset < since:
+            yield said["model_version"], partition, stored, None
+            continue
         offset = said["source"]["offset"]
         while event is not None and event.offset < offset:
             event = next(events, None)

@@ -27,6 +27,7 @@ from stream_al.messages import (
     DigestEntry,
     JournalRecord,
     Source,
+    StartEntry,
     StatisticsProposal,
     read_journal_record,
 )
@@ -38,6 +39,7 @@ from stream_al.service.dead import dead_letter
 from stream_al.service.environment import environment
 from stream_al.service.follower import Digest
 from stream_al.service.groups import (
+    check_first,
     check_lineage,
     check_reached,
     lag,
@@ -45,6 +47,7 @@ from stream_al.service.groups import (
     read_to_end,
     resolver_group,
 )
+from stream_al.service.inputs import WRITTEN, labels_input, note_of
 from stream_al.service.log_time import LogTime
 from stream_al.service.logs import log as log_line
 from stream_al.service.rebuild import add_query, fold_journal
@@ -72,6 +75,8 @@ class ResolverLoop:
         Gives the newest digest of a model that follows the journal in this process.
     any_lineage
         Go on whatever model the journal teaches: for `model activate` alone.
+    begins
+        Says by the clock where inputs begin, when the journal does.
     """
 
     def __init__(
@@ -85,11 +90,13 @@ class ResolverLoop:
         clock: Clock,
         witness: Callable[[], Digest | None] = lambda: None,
         any_lineage: bool = False,
+        begins: Callable[[int], StartEntry | None] = lambda _: None,
     ) -> None:
         self._log = log
         self._config = config
         self._counters = counters
         self._any_lineage = any_lineage
+        self._begins = begins
         self._clean = clean
         self._clock = clock
         self._witness = witness
@@ -111,6 +118,7 @@ class ResolverLoop:
         # Next offset to read of each input partition; what is committed may be older.
         self._positions: dict[tuple[str, int], int] = {}
         self._committed: dict[tuple[str, int], int] = {}
+        self._notes: dict[tuple[str, int], str] = {}  # what is committed beside a position
         self._resolver: Resolver | None = None
         self._known_partitions: tuple[int, ...] = ()
         self._retention = Retention(log, config, monotonic_s=clock.monotonic_s())
@@ -175,6 +183,8 @@ class ResolverLoop:
     def _take_over(self) -> None:
         self._known_partitions = self._partitions()
         resolver = fold_journal(self._log, self._config)
+        if resolver.lineage is None:
+            check_first(self._log, self._config)
         self._positions = {
             (topic, partition): self._done_to(topic, partition)
             for topic, _ in self._inputs
@@ -207,10 +217,10 @@ class ResolverLoop:
         """Return where to go on in an input; a control or statistics heard twice does no harm."""
         if topic != self._labels:
             return self._committed_offset(topic, partition)
-        place = topic, partition
-        return true_position(
-            self._log, self._group, place, answers=self._outcomes, clock=self._clock
-        ).offset
+        it = labels_input(self._log, self._config, partition)
+        found = true_position(self._log, it, clock=self._clock)
+        self._notes[topic, partition] = note_of(it.start_of(found))
+        return found.offset
 
     # ------------------------------------------------------------------ deciding
 
@@ -222,7 +232,8 @@ class ResolverLoop:
             self._take_over()
             return True
         step = Step()
-        step.journal += resolver.start(now_ms=now_ms)
+        begins = self._begins(now_ms) if resolver.lineage is None else None
+        step.journal += resolver.start(now_ms=now_ms, begins=[] if begins is None else [begins])
         taken = list(self._read_inputs())
         complete, repeated = self._read_queries(resolver, now_ms, to_end=bool(taken))
         step.journal += repeated
@@ -235,8 +246,8 @@ class ResolverLoop:
         if step.journal or positions != self._committed:
             with self._counters.transaction(self._member) as transaction:
                 self._write(transaction, step, positions)
-                # For `status` only: a takeover folds the journal from its beginning.
-                transaction.commit_position(self._journal, 0, Position(resolver.position))
+                # A takeover folds the journal from its beginning: this is for who looks on.
+                transaction.commit_position(self._journal, 0, Position(resolver.position, WRITTEN))
             self._committed = positions
             step.count(self._counters)
         self._drop_old(resolver, now_ms)
@@ -379,7 +390,8 @@ class ResolverLoop:
         step.write(transaction, self._config)
         for place, offset in positions.items():
             if self._committed.get(place) != offset:
-                transaction.commit_position(*place, Position(offset))
+                note = self._notes.get(place, "")
+                transaction.commit_position(*place, Position(offset, note))
 
 
 def _check_size(record: Record, bytes_max: int) -> None:

@@ -38,6 +38,7 @@ from stream_al.service.groups import (
     resolver_group,
     scorer_group,
 )
+from stream_al.service.inputs import events_input
 from stream_al.service.logs import log as log_line
 from stream_al.service.repeats import Repeats
 
@@ -131,7 +132,7 @@ class Scorer:
                 self._log,
                 self._events,
                 partition,
-                next_offset(self._log, scorer_group(self._config), self._events, partition),
+                self._done_to(partition),
             )
             for partition in range(self._log.partition_count(self._events))
         )
@@ -152,9 +153,19 @@ class Scorer:
         assert self._member is not None, "partitions come to members only"
         return self._member
 
+    def _done_to(self, partition: int) -> int:
+        group, start = scorer_group(self._config), self.engine.starts.of("events", partition)
+        found = self._log.committed(group, self._events, partition)
+        begin = self._log.begin(self._events, partition)
+        return max(begin, start.first) if found is None else found.offset
+
     def _take_over(self, partition: int) -> None:
-        group, place = scorer_group(self._config), (self._events, partition)
-        done = true_position(self._log, group, place, answers=self._predictions, clock=self._clock)
+        if self._log.committed(scorer_group(self._config), self._events, partition) is None:
+            # Where it begins stands in the journal, beside the model that it waited for.
+            self._follower.follow_to(self._log.end(self._config.topic("journal"), 0))
+        start = self.engine.starts.of("events", partition)
+        it = events_input(self._config, partition, start)
+        done = true_position(self._log, it, clock=self._clock)
         offset = done.offset
         check_reached(self._events, partition, offset, self._log.end(self._events, partition))
         packed = self._attempts.take_over(partition, offset, done.metadata)

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from stream_al.config import Config
-from stream_al.errors import ConfigurationError
+from stream_al.errors import Ambiguous, ConfigurationError, Fenced
 from stream_al.port import Log
+from stream_al.service.clock import Clock
+from stream_al.service.groups import resolver_group, scorer_group
+from stream_al.service.logs import log as log_line
 from stream_al_connectors.opening import SINGLE_PARTITION_TOPICS
 
 Role = Literal["all", "scorer", "resolver"]
@@ -23,6 +26,8 @@ _RESOLVER = (
 )
 RESOLVER_READS = ("queries", "labels", "journal", "controls", "statistics")
 """What the resolver's state is folded from."""
+
+SLOT_LOOK_S = 1.0
 
 _ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
     "events": ("predictions", "queries", "dead_letters"),
@@ -45,6 +50,43 @@ def check_topics(log: Log, config: Config, role: Role) -> None:
     wrong = list(_wrong_counts(partition_counts(log, config, names), config))
     if wrong:
         raise ConfigurationError(f"topics: {'; '.join(wrong)}")
+
+
+def check_slot(log: Log, config: Config, role: Role, *, clock: Clock) -> None:
+    """Refuse to begin as slot 0, which nobody asked for, where a worker has it.
+
+    One that was killed stays in its group until its session ends: so long it is waited for.
+
+    Raises
+    ------
+    Fenced
+        Naming a slot that is free.
+    """
+    groups = (scorer_group(config), resolver_group(config))
+    asked = groups if role == "all" else (groups[role == "resolver"],)
+    until_s = clock.monotonic_s() + config.log.session_timeout / 1_000 + SLOT_LOOK_S
+    waited = False
+    while True:
+        try:
+            found = {group: log.slots(group) for group in groups}
+        except Ambiguous:  # brokers that were just started know no groups yet
+            found = {}
+        if (found or clock.monotonic_s() > until_s) and not any(
+            "0" in found.get(group, ()) for group in asked
+        ):
+            return
+        if found and clock.monotonic_s() > until_s:
+            taken = set().union(*found.values())
+            free = next(n for n in range(len(taken) + 1) if str(n) not in taken)
+            raise Fenced(
+                f"a worker of {config.app!r} with slot 0 is running, and would be fenced: run "
+                f"`stream-al run --slot {free}` for another worker, or `stream-al run --slot 0` to "
+                "take its place"
+            )
+        if found and not waited:
+            log_line("slot_taken", slot=0, waits_s=round(until_s - clock.monotonic_s()))
+            waited = True
+        clock.sleep(SLOT_LOOK_S)
 
 
 def partition_counts(log: Log, config: Config, names: Iterable[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from rich.table import Table
 from stream_al.config import Config
 from stream_al.gate import unpack_state
 from stream_al.labels import EVIDENCE_MIN, AnnotatorView, Resolver
-from stream_al.messages import initial_patch
+from stream_al.messages import Starts, initial_patch
 from stream_al.port import Log, Owner, Position
 from stream_al.quality import LABELS_MIN, wilson_at_effective_size
 from stream_al.service.attempts import parse
@@ -34,10 +34,10 @@ def read_status(log: Log, config: Config, *, now_ms: int) -> dict[str, Any]:
     """Return the state as one JSON-ready document."""
     view = journal_view(log, config)
     resolver = rebuild(log, config, now_ms=now_ms)
-    partitions = _partitions(log, config, now_ms)
-    events = sum(row["position"] - row["begin"] for row in partitions)
+    partitions = _partitions(log, config, view.starts, now_ms)
+    events = sum(row["position"] - max(row["begin"], row["start"]) for row in partitions)
     asked = sum(row["queries"] for row in partitions)
-    scored = sum(row["position"] for row in partitions)
+    scored = sum(row["position"] - row["start"] for row in partitions)
     oldest = [resolver.oldest_pending(row["partition"]) for row in partitions]
     latencies = sorted(view.latencies_ms)
     control = view.last_control
@@ -99,15 +99,17 @@ def _annotator(view: AnnotatorView) -> dict[str, Any]:
     return row | {"error_rate": {"value": view.error_rate, "low": low, "high": high}}
 
 
-def _partitions(log: Log, config: Config, now_ms: int) -> list[dict[str, Any]]:
+def _partitions(log: Log, config: Config, starts: Starts, now_ms: int) -> list[dict[str, Any]]:
     topic, group = config.topic("events"), scorer_group(config)
     rows = []
     for owner in log.owners(group, topic):
         partition = owner.partition
         begin, done = log.begin(topic, partition), log.committed(group, topic, partition)
-        position = done.offset if done else begin
+        start = starts.of("events", partition).first
+        position = done.offset if done else max(begin, start)
         row = {
             "begin": begin,
+            "start": start,
             "position": position,
             "end": log.end(topic, partition),
             "queries": _sent(partition, done),
@@ -249,6 +251,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
     rate = f"{found['query_rate']:.2%}" if found["query_rate"] is not None else "–"
     spent = f"{found['queries']:,} of {found['events_scored']:,} events ({rate})"
     lines = [f"asked    {spent}; budget {limits}"]
+    if any(row["start"] for row in found["events"]):
+        begun = ", ".join(f"{row['partition']}:{row['start']}" for row in found["events"])
+        lines.append(f"begins   at {begun} (partition:offset), as recorded; counted from there")
     modes = [name for name, on in found["settings"]["modes"].items() if on]
     if modes:
         lines.append(f"mode     {', '.join(modes)}")

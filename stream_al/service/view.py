@@ -16,6 +16,8 @@ from stream_al.messages import (
     ModelEntry,
     RetractionEntry,
     Settings,
+    StartEntry,
+    Starts,
     read_journal_record,
     unpacked,
 )
@@ -56,6 +58,15 @@ def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, Jou
     """Yield (position, record) of the journal from `start` to its present end."""
     for record in records(log, config.topic("journal"), 0, start):
         yield record.offset, read_journal_record(record.value)
+
+
+def recorded_starts(log: Log, config: Config) -> Starts:
+    """Return what the journal says about where inputs begin; reads all of it."""
+    starts = Starts()
+    for _, entry in journal(log, config):
+        if isinstance(entry, StartEntry):
+            starts.fold(entry)
+    return starts
 
 
 def differences(configured: Settings, in_force: Settings) -> dict[str, list[Any]]:
@@ -105,6 +116,7 @@ class JournalView:
     quality: QualitySummary
     kinds: Counter[str]
     latencies_ms: tuple[int, ...]
+    starts: Starts
 
 
 LATENCIES_MAX = 1_000
@@ -118,6 +130,7 @@ def journal_view(log: Log, config: Config) -> JournalView:
     position = 0
     kinds: Counter[str] = Counter()
     latencies: list[int] = []
+    starts = Starts()
     for offset, record in journal(log, config):
         position = offset + 1
         kinds[record.kind] += 1
@@ -135,6 +148,8 @@ def journal_view(log: Log, config: Config) -> JournalView:
                 last_control = (offset, record)
             case ModelEntry():
                 lineage, quality = record, Quality(since=offset)
+            case StartEntry():
+                starts.fold(record)
     return JournalView(
         position=position,
         settings=settings,
@@ -143,4 +158,5 @@ def journal_view(log: Log, config: Config) -> JournalView:
         quality=quality.summary(),
         kinds=kinds,
         latencies_ms=tuple(latencies),
+        starts=starts,
     )

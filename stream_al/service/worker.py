@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.engine import Engine
+from stream_al.messages import StartEntry
 from stream_al.model import Model
 from stream_al.port import Log
 from stream_al.service.clock import Clock
@@ -47,6 +48,8 @@ class Worker:
         This worker's name among the members of its groups.
     clock
         The time.
+    begins
+        Where inputs begin when the journal does; see `beginning`.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Worker:
         secret: bytes,
         name: str,
         clock: Clock,
+        begins: Callable[[int], StartEntry | None] = lambda _: None,
     ) -> None:
         self.counters = Counters()
         self.collector = WorkerCollector(self.counters)
@@ -83,6 +87,7 @@ class Worker:
                 clean=Model(config).clean,
                 clock=clock,
                 witness=lambda: self.follower.newest_digest,
+                begins=begins,
             )
         if role in {"all", "scorer"}:
             self.scorer = Scorer(

@@ -100,6 +100,9 @@ class Prefixed:
     def owners(self, group: str, topic: str) -> Any:
         return self.inner.owners(self.prefix + group, self.prefix + topic)
 
+    def slots(self, group: str) -> set[str]:
+        return self.inner.slots(self.prefix + group)
+
 
 class PrefixedMember:
     """See `stream_al.port.Member`."""

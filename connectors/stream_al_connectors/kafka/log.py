@@ -202,6 +202,15 @@ class KafkaLog:
             for partition in range(self.partition_count(topic))
         ]
 
+    def slots(self, group: str) -> set[str]:
+        """Return the slots that are in a group: a name of theirs is its identity there."""
+        begin = f"{group}-"
+        return {
+            instance.removeprefix(begin)
+            for instance in self._groups.member_ids(group)
+            if instance.startswith(begin)
+        }
+
     def claim(self, name: str) -> AbstractContextManager[None] | None:
         """Take a short claim among this user's processes on this machine; None when it is held.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from stream_al.config import Config
+from stream_al.messages import Start
 from stream_al.port import Log, Record
 from stream_al.service.audit.journal import JournalCheck
 from stream_al.service.audit.ledger import Ledger
@@ -38,6 +39,7 @@ def audit(
 
 
 _CHECKS = ("events", "labels")
+_EARLIEST = Start()
 
 
 class _Audit:
@@ -60,26 +62,30 @@ class _Audit:
                 if name == "events":
                     self._events(journal, partition)
                 else:
-                    self._labels(partition)
+                    self._labels(partition, journal.starts.of("labels", partition))
             self._ledger.check_queries()
             self._ledger.check_labels()
         finally:
             self._ledger.close()
         return self._findings.report()
 
-    def _reader(self, name: str, partition: int) -> Reader:
+    def _reader(self, name: str, partition: int, start: Start = _EARLIEST) -> Reader:
         """Return a reader of an output up to the end that was taken."""
-        end = self._bounds.ends.get((name, partition), 0)
-        return Reader(self._log, self._config.topic(name), partition, end)
+        end, since = self._bounds.ends.get((name, partition), 0), start.outputs.get(name, 0)
+        return Reader(self._log, self._config.topic(name), partition, end, since)
 
-    def _inputs(self, name: str, partition: int) -> Reader:
+    def _inputs(self, name: str, partition: int, start: Start) -> Reader:
         end = self._bounds.committed[name, partition]
-        return Reader(self._log, self._config.topic(name), partition, end)
+        return Reader(self._log, self._config.topic(name), partition, end, start.first)
 
     def _events(self, journal: JournalCheck, partition: int) -> None:
-        names = ("predictions", "queries", "dead_letters")
-        readers = {name: self._reader(name, partition) for name in names}
-        readers["events"] = self._inputs("events", partition)
+        start = journal.starts.of("events", partition)
+        readers = {
+            "predictions": self._reader("predictions", partition, start),
+            "queries": self._reader("queries", partition),  # whatever life: the journal names them
+            "dead_letters": self._reader("dead_letters", partition, start),
+            "events": self._inputs("events", partition, start),
+        }
         known = journal.whole and journal.lineages.known
         first_version = journal.lineages.first + 1 if known else 0
         check = PartitionCheck(
@@ -89,19 +95,26 @@ class _Audit:
             journal.rules if journal.whole else None,
             first_version,
             readers,
+            start,
         )
-        check.run(self._queries(readers["queries"], partition))
+        check.run(self._queries(readers["queries"], partition, check, start))
         self._ledger.queries_low[partition] = readers["queries"].low
 
-    def _queries(self, reader: Reader, partition: int) -> Iterator[Output]:
+    def _queries(
+        self, reader: Reader, partition: int, check: PartitionCheck, start: Start
+    ) -> Iterator[Output]:
+        since = start.outputs.get("queries", 0)
+
         def noted(body: dict[str, Any], offset: int) -> None:
             self._ledger.query(body, partition, offset)
+            check.earlier_queries += offset < since
 
-        return outputs(reader, self._findings, "I6", "query", noted=noted)
+        return outputs(reader, self._findings, "I6", "query", noted=noted, since=since)
 
-    def _labels(self, partition: int) -> None:
-        inputs = self._inputs("labels", partition)
-        answers, dead = self._reader("outcomes", partition), self._reader("dead_letters", partition)
+    def _labels(self, partition: int, start: Start) -> None:
+        inputs = self._inputs("labels", partition, start)
+        answers = self._reader("outcomes", partition, start)
+        dead = self._reader("dead_letters", partition, start)
         once = ExactlyOnce(
             self._findings,
             "I2",
@@ -124,4 +137,4 @@ class _Audit:
             matched,
             missing=lambda: None,
         )
-        self._ledger.outcomes_dropped |= answers.dropped
+        self._ledger.outcomes_dropped |= answers.dropped or answers.since > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream_al.config import Config
+from stream_al.messages import StartEntry, Starts
 from stream_al.port import Log
 from stream_al.service.audit.chain import Chain
 from stream_al.service.audit.ledger import Ledger
@@ -23,6 +24,8 @@ class JournalCheck:
         The settings in force at every position.
     lineages
         Where models begin.
+    starts
+        Where the reading of inputs begins.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class JournalCheck:
         self._chain = Chain(from_start=not self._reader.dropped)
         self.rules = Rulebook(config.settings())
         self.lineages = Lineages(self._reader, findings)
+        self.starts = Starts()
 
     @property
     def whole(self) -> bool:
@@ -86,5 +90,7 @@ class JournalCheck:
                 self.lineages.model(body, offset)
             case "digest":
                 self.lineages.digest(body, offset)
+            case "start":
+                self.starts.fold(StartEntry.model_validate(body))
             case _:
                 pass  # votes, statistics and the like: nothing that topics alone could contradict

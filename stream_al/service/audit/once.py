@@ -49,6 +49,7 @@ def outputs(
     what: str,
     *,
     noted: Callable[[dict[str, Any], int], None] | None = None,
+    since: int = 0,
 ) -> Iterator[Output]:
     """Yield the outputs of a partition in the order of their sources; report what is not in order.
 
@@ -56,6 +57,8 @@ def outputs(
     ----------
     noted
         Called with body and offset of every readable output, whatever its order.
+    since
+        Outputs below it answer another life of the input: they are noted, and no more.
     """
     partition, last = reader.partition, -1
     for record, value in _messages(reader):
@@ -66,6 +69,8 @@ def outputs(
             elsewhere = source["partition"] != partition
             if noted is not None:
                 noted(body, record.offset)
+            if record.offset < since:
+                continue
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             sentence = f"it can't be read as a {what} ({error!r})"
             findings.add(invariant, "unreadable", _place(reader, record), sentence)
@@ -175,6 +180,9 @@ class ExactlyOnce:
                 missing()
             count += 1
         self._findings.checked[self._inputs.topic] += count
+        if self._inputs.since:
+            sentence = f"{self._inputs.topic}: offsets below where its reading began, as recorded"
+            self._findings.unchecked[sentence] += self._inputs.since
         while answer.source < END:
             self._beyond(self._answers, answer, self._what)
             matched(None, answer)
@@ -197,7 +205,7 @@ class ExactlyOnce:
         self._add("missing", record, f"it has neither a {self._what} nor a dead letter")
 
     def _stray(self, reader: Reader, output: Output, what: str) -> None:
-        if output.source < self._inputs.low:
+        if self._inputs.dropped and output.source < self._inputs.low:
             sentence = f"{reader.topic}: records whose input retention dropped"
             self._findings.unchecked[sentence] += 1
             return

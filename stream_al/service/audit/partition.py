@@ -5,11 +5,13 @@ Everything is read once, in step, by offset of the event.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from hashlib import blake2b
 from typing import Any
 
 from stream_al.config import Config
+from stream_al.messages import Start
 from stream_al.port import Record
 from stream_al.service.audit.once import END, ExactlyOnce, Output, letters, outputs
 from stream_al.service.audit.reading import Bounds, Reader, decoded
@@ -47,6 +49,10 @@ class PartitionCheck:
         `model_version` of the last prediction; it never decreases.
     _sent
         Query records of events below the committed position.
+    _renewed
+        Where the gate began again, as the journal says.
+    earlier_queries
+        Query records of another life of the topic.
     _count
         Predictions met.
     _met_prediction, _met_query
@@ -61,6 +67,7 @@ class PartitionCheck:
         rulebook: Rulebook | None,
         first_version: int,
         readers: dict[str, Reader],
+        start: Start,
     ) -> None:
         self._config = config
         self._bounds = bounds
@@ -71,7 +78,10 @@ class PartitionCheck:
         self._queries_reader = readers["queries"]
         self._partition = readers["events"].partition
         self._committed = bounds.committed["events", self._partition]
-        self._spend = Spend(from_start=not self._predictions.dropped)
+        whole = not self._predictions.dropped and not any(start.outputs.values())
+        self._spend = Spend(from_start=whole)
+        self._renewed = deque(sorted(start.renewed))
+        self.earlier_queries = 0
         self._rules: Rules | None = None
         self._rules_until = -1
         self._version = first_version
@@ -109,6 +119,9 @@ class PartitionCheck:
 
     def _matched(self, event: Record | None, output: Output) -> None:
         body = output.body
+        while self._renewed and output.source >= self._renewed[0]:
+            self._renewed.popleft()
+            self._spend.restart()
         try:
             problem = self._problem(event, body)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -297,10 +310,10 @@ class PartitionCheck:
             self._findings.add("I7", "ahead", place, sentence)
         if self._queries_reader.dropped:
             self._findings.unchecked["gate states: queries at the beginning were dropped"] += 1
-        elif sent != self._sent:
+        elif sent != self._sent + self.earlier_queries:
             sentence = (
                 f"the gate state committed here counts {sent:,} queries, "
-                f"the queries topic has {self._sent:,}"
+                f"the queries topic has {self._sent + self.earlier_queries:,}"
             )
             self._findings.add("I6", "gate", place, sentence)
         self._findings.checked["gate states"] += 1

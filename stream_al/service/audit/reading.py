@@ -96,17 +96,20 @@ class Reader:
     ----------
     low
         The first offset that could be read; it grows when retention overtakes the reader.
+    since
+        The first that counts.
     end
         Where reading ends.
     """
 
-    def __init__(self, log: Log, topic: str, partition: int, end: int) -> None:
+    def __init__(self, log: Log, topic: str, partition: int, end: int, since: int = 0) -> None:
         self._log = log
         self.topic = topic
         self.partition = partition
         self.end = end
         known = partition < log.partition_count(topic)
-        self.low = log.begin(topic, partition) if known else end
+        self.since = since
+        self.low = max(log.begin(topic, partition), since) if known else end
 
     @classmethod
     def of(cls, other: Reader, end: int) -> Reader:
@@ -116,7 +119,7 @@ class Reader:
     @property
     def dropped(self) -> bool:
         """Whether records at the beginning are gone."""
-        return self.low > 0
+        return self.low > self.since
 
     def __iter__(self) -> Iterator[Record]:
         position = self.low

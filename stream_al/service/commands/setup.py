@@ -14,6 +14,7 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError, InDoubt
 from stream_al.gate import known_uncertainties
 from stream_al.messages import ModelEntry
+from stream_al.service.beginning import Begins, beginning, nothing_said
 from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
     ConfigOption,
@@ -29,7 +30,7 @@ from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load
 from stream_al.service.snapshotting import snapshot_problems, state_folder
-from stream_al.service.starting import check_topics
+from stream_al.service.starting import check_slot, check_topics
 from stream_al.service.view import differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
@@ -230,7 +231,23 @@ def run(
     role: Annotated[
         Literal["all", "scorer", "resolver"], typer.Option(help="Which loops run here.")
     ] = "all",
-    slot: Annotated[int, typer.Option(min=0, help="This worker's name.")] = 0,
+    slot: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="This worker's name: who has it already is fenced [default: 0, unless on Kafka a "
+            "worker has it].",
+        ),
+    ] = None,
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="latest|TIME",
+            help="On the app's first start: begin with events that come from now on, or since a "
+            "time as 2026-11-30T00:00Z. Recorded; later starts go on where they were.",
+        ),
+    ] = None,
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End when everything is read.")
     ] = False,
@@ -240,23 +257,31 @@ def run(
 
     A second process on the same log simply helps.
 
-    Example: `stream-al run --until-idle`
+    Example: `stream-al run --until-idle`, `stream-al run --from latest`
     """
     from stream_al.service.worker import Worker, serve  # noqa: PLC0415 - imports River
 
     start_logging()
     settings = configured(config, create=True)
     folder = state_folder(settings)
-    exits = Exits(None if folder is None else folder / f"exits-{slot}.json")
+    exits = Exits(None if folder is None else folder / f"exits-{slot or 0}.json")
     with (
         exits.noted(),
         closing(open_log(settings, create=True, tell=exits.end)) as log,
     ):
         check_topics(log, settings, role)
         secret = gate_secret(settings, beside=Path(log_path(settings)))
+        clock = SystemClock()
         # On Kafka the slot is the identity, so that a restarted worker gets its partitions back.
         kafka = settings.log.connector == "kafka"
-        name = f"{slot}" if kafka else f"worker-{slot}-{os.getpid()}"
-        worker = Worker(log, settings, role=role, secret=secret, name=name, clock=SystemClock())
+        if kafka and slot is None:
+            check_slot(log, settings, role, clock=clock)
+        name = f"{slot or 0}" if kafka else f"worker-{slot or 0}-{os.getpid()}"
+        begins: Begins = nothing_said
+        if begin is not None:
+            begins = beginning(log, settings, begin, role=role, now_ms=clock.now_ms())
+        worker = Worker(
+            log, settings, role=role, secret=secret, name=name, clock=clock, begins=begins
+        )
         worker.counters.exits = exits.counts
         serve(worker, settings, until_idle=until_idle)
