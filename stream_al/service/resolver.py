@@ -107,7 +107,6 @@ class ResolverLoop:
         self._journal = config.topic("journal")
         self._queries = config.topic("queries")
         self._labels = config.topic("labels")
-        self._outcomes = config.topic("outcomes")
         self._controls = config.topic("controls")
         self._statistics = config.topic("statistics")
         self._inputs = (
