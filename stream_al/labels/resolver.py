@@ -392,10 +392,7 @@ class Resolver:
         return {"state": self._state, "unconfirmed": self._unconfirmed, "position": self.position}
 
     def restore(self, dumped: dict[str, Any], *, classes: Iterable[str] = ()) -> None:
-        """Go on from what `dump` returned, under the same configuration.
-
-        `classes` are those of the model beside it: a dump of 0.1.0 does not have them.
-        """
-        state, unconfirmed, position = (dumped[k] for k in ("state", "unconfirmed", "position"))
-        self._state, self._unconfirmed, self.position = state, unconfirmed, position
+        """Go on from what `dump` returned; one of 0.1.0 has no classes: its model's are those."""
+        self._state, self._unconfirmed = dumped["state"], dumped["unconfirmed"]
+        self.position = dumped["position"]
         self._state.classes.know(classes)
