@@ -7,9 +7,14 @@ names. A message that we *write* always carries `schema_version`; one that peopl
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 SCHEMA_VERSION = 1
 
@@ -18,13 +23,27 @@ Features = dict[str, Any]
 
 
 _set = object.__setattr__
-_NONE_SET: set[str] = set()
 
 
 class Message(BaseModel):
-    """Base of every message: immutable, and deaf to fields that it does not know."""
+    """Base of every message: immutable, and deaf to fields that it does not know.
+
+    Attributes
+    ----------
+    WHOLE
+        Names of all fields: what is set of a message that we make ourselves. One for a class, and
+        never changed: its messages share it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    WHOLE: ClassVar[set[str]] = set()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Note the fields of a new kind of message."""
+        super().__pydantic_init_subclass__(**options)
+        cls.WHOLE = set(cls.model_fields)
 
     @classmethod
     def of_valid(cls, fields: dict[str, Any]) -> Self:
@@ -34,12 +53,13 @@ class Message(BaseModel):
 
         Examples
         --------
-        >>> Source.of_valid({"partition": 0, "offset": 17}) == Source(partition=0, offset=17)
-        True
+        >>> made = Source.of_valid({"partition": 0, "offset": 17})
+        >>> made == Source(partition=0, offset=17), made.model_dump(exclude_unset=True)
+        (True, {'partition': 0, 'offset': 17})
         """
         message = cls.__new__(cls)
         _set(message, "__dict__", fields)
-        _set(message, "__pydantic_fields_set__", _NONE_SET)
+        _set(message, "__pydantic_fields_set__", cls.WHOLE)
         _set(message, "__pydantic_extra__", None)
         _set(message, "__pydantic_private__", None)
         return message
@@ -49,7 +69,24 @@ class Message(BaseModel):
         return self.__pydantic_serializer__.to_json(self)
 
 
-class Source(Message):
+class _Made(ModelMetaclass):
+    """Makes messages of which every field is set, those left at their defaults too."""
+
+    def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805 - a class is what it is of
+        made = super().__call__(*args, **fields)
+        _set(made, "__pydantic_fields_set__", made.WHOLE)
+        return made
+
+
+class OwnMessage(Message, metaclass=_Made):
+    """A message that we make: `model_dump(exclude_unset=True)` has all of it.
+
+    What is read from JSON is as it came. People make the other kinds (`Event`, `Label`) too, and of
+    those what they left out is not set.
+    """
+
+
+class Source(OwnMessage):
     """The place of a record in a topic that the context names."""
 
     partition: int

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
+from stream_al.messages.base import SCHEMA_VERSION, Features, Message, OwnMessage, Source
 from stream_al.messages.values import TextOrNone, TimeMs, WholeText
 
 EVENT_ID_CHARACTERS_MAX = 512
@@ -41,7 +41,7 @@ class Event(Message):
     meta: Any = None
 
 
-class Prediction(Message):
+class Prediction(OwnMessage):
     """What the model said about an event, and what the gate did with it.
 
     `model_version` is the offset of the last journal record applied + 1; together with the event
@@ -71,7 +71,7 @@ class ShadowPrediction(Prediction):
     would_query: bool
 
 
-class Query(Message):
+class Query(OwnMessage):
     """A request for one label.
 
     `asked_at_ms` and `expires_at_ms` count from the event's record time and are information: expiry
@@ -98,7 +98,7 @@ class Query(Message):
     meta: Any = None
 
 
-class DeadLetter(Message):
+class DeadLetter(OwnMessage):
     """Input that could not be read: the raw bytes, where they came from, and why.
 
     `raw_bytes` and `raw_sha256` are set when the raw was cut to fit its topic. With `redrives` it

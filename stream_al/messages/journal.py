@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from stream_al.errors import ConfigurationError
-from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
+from stream_al.messages.base import SCHEMA_VERSION, Features, OwnMessage, Source
 from stream_al.messages.label import LabelKind
 from stream_al.messages.settings import Settings
 
@@ -33,7 +33,7 @@ NO_QUERY = Source(partition=-1, offset=-1)
 ClosedReason = Literal["skipped", "unsure", "expired", "repeated"]
 
 
-class Vote(Message):
+class Vote(OwnMessage):
     """One annotator's current vote on an event."""
 
     annotator: str
@@ -41,7 +41,7 @@ class Vote(Message):
     revision: int = 0
 
 
-class Asked(Message):
+class Asked(OwnMessage):
     """The query that a record answers: what was predicted, and how likely it was to be asked."""
 
     query: Source
@@ -54,7 +54,7 @@ class Asked(Message):
     segment: str | None = None
 
 
-class Entry(Message):
+class Entry(OwnMessage):
     """Header fields of every journal record; `at_ms` is the resolver's clock when it decided."""
 
     schema_version: int = SCHEMA_VERSION
@@ -190,7 +190,7 @@ class VolunteeredEntry(Entry):
     features: Features | None
 
 
-class NumberStatistics(Message):
+class NumberStatistics(OwnMessage):
     """What is known of one numeric feature: sample mean, sd, and knots once they are frozen."""
 
     mean: float
@@ -337,7 +337,7 @@ def _hash(value: Any) -> str:
     return blake2b(_SORTED.encode(value).encode(), digest_size=16).hexdigest()
 
 
-class ControlProposal(Message):
+class ControlProposal(OwnMessage):
     """What an operator proposes on the controls topic; the resolver validates and journals it.
 
     `kind` is `control` (a settings patch), `seed` (one labelled example), `gold` (one known answer)
@@ -362,7 +362,7 @@ class ControlProposal(Message):
     learn_frozen: bool = False
 
 
-class NumberSums(Message):
+class NumberSums(OwnMessage):
     """Count, mean and M2 (sum of squared deviations) of one number since the last proposal."""
 
     count: int = Field(ge=0)
@@ -371,7 +371,7 @@ class NumberSums(Message):
     sample: tuple[float, ...] = ()
 
 
-class StatisticsProposal(Message):
+class StatisticsProposal(OwnMessage):
     """What a scorer's events added since its last proposal."""
 
     partition: int

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from stream_al.messages.base import SCHEMA_VERSION, Features, Message, Source
+from stream_al.messages.base import SCHEMA_VERSION, Features, Message, OwnMessage, Source
 from stream_al.messages.values import Text, TextOrNone, TimeMs, WholeMs, WholeText, text_of
 
 LabelKind = Literal["label", "skip", "unsure", "retract"]
@@ -77,7 +77,7 @@ class Label(Message):
         return given
 
 
-class Outcome(Message):
+class Outcome(OwnMessage):
     """What became of one received label; `source` is its place in the labels topic."""
 
     schema_version: int = SCHEMA_VERSION

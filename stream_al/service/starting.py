@@ -37,7 +37,7 @@ _ANSWERED_IN: Mapping[str, tuple[str, ...]] = {
 
 
 def check_topics(log: Log, config: Config, role: Role) -> None:
-    """Refuse to begin where a topic of `role` misses, or has too few partitions, or too many.
+    """Refuse to begin where a topic of `role` is missing, or has too few partitions, or too many.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def partition_counts(log: Log, config: Config, names: Iterable[str]) -> dict[str
     Raises
     ------
     ConfigurationError
-        One sentence with every topic that misses, and what to do.
+        One sentence with every topic that is missing, and what to do.
     """
     counts = {name: log.partition_count(config.topic(name)) for name in names}
     missing = [config.topic(name) for name, count in counts.items() if not count]
@@ -105,7 +105,7 @@ def partition_counts(log: Log, config: Config, names: Iterable[str]) -> dict[str
         raise ConfigurationError(
             f"topics: {', '.join(missing)}: not there, or not to be seen by this user; name the "
             "right ones under `topics`, or run `stream-al topics create`; docs/OPERATIONS.md lists "
-            "the rights of each command, `stream-al check` names a worker's that miss"
+            "the rights of each command, `stream-al check` names a worker's that are missing"
         )
     return counts
 

@@ -183,7 +183,8 @@ def render_status(found: dict[str, Any], console: Console) -> None:
 def _render_annotators(found: dict[str, Any], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("annotator", "labels", "like the final", "conflicts", "gold right", "error"):
-        table.add_column(heading, justify="left" if heading == "annotator" else "right")
+        left = heading == "annotator"
+        table.add_column(heading, justify="left" if left else "right", overflow="fold")
     for row in found["annotators"][:ANNOTATORS_SHOWN_MAX]:
         error = row["error_rate"]
         table.add_row(

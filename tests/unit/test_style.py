@@ -111,3 +111,17 @@ def test_core_has_no_clock_chance_thread_or_environment(name: str) -> None:
 def test_the_ban_sees_every_form_of_import(code: str, found: list[str]) -> None:
     """The check itself is checked, inside functions too."""
     assert list(_banned_imports(ast.parse(f"def f():\n    {code}"))) == found
+
+
+WRITTEN = sorted(
+    path
+    for pattern in ("stream_al/**/*.py", "connectors/**/*.py", "docs/*.md", "deploy/*.md", "*.md")
+    for path in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_is_not_there_is_missing(path: Path) -> None:
+    """E: "is missing", never "misses": nobody but we says so of a topic."""
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"\bmisses\b|\b(that|they) miss\b", text)

@@ -66,7 +66,7 @@ def problems_of(config: Config, groups: tuple[str, ...]) -> tuple[list[str], lis
 
 
 def create_topics(config: Config, *, change: bool) -> tuple[list[str], list[str]]:
-    """Make the topics that miss; return what was done, and what still differs.
+    """Make the topics that are missing; return what was done, and what still differs.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class Doubt(Enum):
     GIVEN_UP = auto()  # the transaction is not ours any more: fenced, or it took too long
     MOVED = auto()  # the group deals out anew: this transaction does not count
     GONE = auto()  # the records at the position to read were dropped
-    REFUSED = auto()  # a right misses
+    REFUSED = auto()  # a right is missing
     TOO_OLD = auto()  # the brokers lack what transactions need
     TOO_LARGE = auto()  # a topic takes smaller records
     NO_TOPIC = auto()
@@ -61,7 +61,7 @@ _KINDS: dict[Doubt, tuple[type[Exception], ...]] = {
 """Of kafka-python's errors; those of a missing right are known by the end of their names."""
 
 _REMEDIES = {
-    Doubt.REFUSED: "the broker refuses; `stream-al check` names the rights that miss",
+    Doubt.REFUSED: "the broker refuses; `stream-al check` names the rights that are missing",
     Doubt.TOO_OLD: "the brokers do not speak what transactions need; Kafka 2.5 or later does",
     Doubt.TOO_LARGE: "a topic takes smaller records than are sent; `stream-al check` names it, or "
     "the record is larger than workers take (events.bytes_max): send less",

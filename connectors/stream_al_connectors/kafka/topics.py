@@ -1,4 +1,4 @@
-"""The topics that a deployment needs on Kafka: made where they miss, compared where they are."""
+"""The topics that a deployment needs on Kafka: the missing ones made, the others compared."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _of_partitions(name: str, wanted: Wanted, found: Found) -> Iterator[Differen
 def create(
     admin: KafkaAdminClient, wanted: Mapping[str, Wanted], found: Mapping[str, Found], brokers: int
 ) -> Iterator[str]:
-    """Make what misses, and add partitions, in the order of `wanted`.
+    """Make what is missing, and add partitions, in the order of `wanted`.
 
     Yields what was done, a line each.
     """
