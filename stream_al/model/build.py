@@ -8,14 +8,14 @@ they take two seconds of CPU, which every restart of a worker would wait for.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, Protocol, runtime_checkable
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.importing import import_beside
-from stream_al.messages import NumberStatistics
+from stream_al.messages import CLASS_CHARACTERS_MAX, CLASSES_MAX, NumberStatistics
 from stream_al.model.adapters import Bounded, InOrder
 from stream_al.model.one_vs_rest import OneVsRest
 from stream_al.model.presets import Committee, Linear
@@ -85,17 +85,40 @@ def check_model(config: Config) -> list[str]:
         learner = build_learner(config)
     except ConfigurationError as error:
         return list(error.problems)
+    unlearnable = _unlearnable_classes(config.labels.classes or ())
     if not isinstance(learner, Bounded):
-        return []
+        return unlearnable
     from river import naive_bayes  # noqa: PLC0415 - takes long
 
     costly = (naive_bayes.ComplementNB, naive_bayes.BernoulliNB)
-    return [
+    return unlearnable + [
         f"warning: model.factory holds {type(part).__name__}, which takes 7 to 9 ms for each "
         "prediction on text; on text prefer the preset linear, or MultinomialNB"
         for part in _parts(learner.model)
         if issubclass(type(part), costly)  # River's Pipeline poses as its last step
     ]
+
+
+def _unlearnable_classes(classes: Sequence[str]) -> list[str]:
+    """Return what no model learns of a closed set.
+
+    Examples
+    --------
+    >>> _unlearnable_classes(["x" * 300, "ok"])
+    ["labels.classes: 'xxxxxxxxxxxxxxxxxxxx'… has 300 characters, 256 are allowed; shorten it"]
+    """
+    problems = [
+        f"labels.classes: {name[:20]!r}… has {len(name)} characters, {CLASS_CHARACTERS_MAX} are "
+        "allowed; shorten it"
+        for name in classes
+        if len(name) > CLASS_CHARACTERS_MAX
+    ]
+    if len(classes) > CLASSES_MAX:
+        problems.append(
+            f"labels.classes: {len(classes)} classes, a model tells {CLASSES_MAX} apart: labels of "
+            "those that come last are invalid; join some"
+        )
+    return problems
 
 
 def _preset(

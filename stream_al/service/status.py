@@ -11,7 +11,7 @@ from rich.table import Table
 
 from stream_al.config import Config
 from stream_al.gate import unpack_state
-from stream_al.labels import EVIDENCE_MIN, AnnotatorView, Resolver
+from stream_al.labels import EVIDENCE_MIN, AnnotatorView, Resolver, class_name
 from stream_al.messages import Starts, initial_patch
 from stream_al.port import Log, Owner, Position
 from stream_al.quality import LABELS_MIN, wilson_at_effective_size
@@ -206,23 +206,28 @@ def _render_annotators(found: dict[str, Any], console: Console) -> None:
 def _render_classes(classes: list[dict[str, Any]], console: Console) -> None:
     """Show the classes; those that look like another one first, for they may be a mistake."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("class", "labels", "seeds", "first", "last", "from", "like"):
+    for heading in ("class", "labels", "seeds", "first", "last", "from", "meant"):
         right = heading in {"labels", "seeds"}
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     ordered = sorted(classes, key=lambda row: (row["like"] is None, -row["labels"], row["name"]))
     for row in ordered[:CLASSES_SHOWN_MAX]:
         table.add_row(
-            row["name"],
+            _class_shown(row["name"]),
             f"{row['labels']:,}",
             f"{row['seeds']:,}",
             _day(row["first_at_ms"]),
             _day(row["last_at_ms"]),
             ", ".join(row["annotators"][:CLASS_ANNOTATORS_SHOWN]) or "–",
-            "" if row["like"] is None else f"{row['like']}? a mistake",
+            "" if row["like"] is None else f"{_class_shown(row['like'])}?",
         )
     console.print(table)
     if len(classes) > CLASSES_SHOWN_MAX:
         console.print(f"and {len(classes) - CLASSES_SHOWN_MAX:,} more: --json has them all")
+
+
+def _class_shown(name: str) -> str:
+    """Return a name as it is read; one of an older journal that ends in a space is quoted."""
+    return name if name == class_name(name) else repr(name)
 
 
 def _day(at_ms: int) -> str:
