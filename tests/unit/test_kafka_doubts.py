@@ -29,6 +29,7 @@ CLASSES: tuple[tuple[Exception, str, int], ...] = (
     (errors.IncompatibleBrokerVersion("InitProducerId"), "config", 2),
     (errors.KafkaConfigurationError("Idempotent producer requires broker >= 0.11"), "config", 2),
     (errors.MessageSizeTooLargeError(), "config", 2),
+    (errors.UnsupportedCodecError("Libraries for lz4 compression codec not found"), "config", 2),
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 
 from stream_al.config import Config
 from stream_al_connectors.kafka.deadline import Deadline
-from stream_al_connectors.kafka.doubts import guarded
+from stream_al_connectors.kafka.doubts import guarded, missing_codecs
 from stream_al_connectors.kafka.settings import TRANSACTION_TIMEOUT_MS, Clients
 from stream_al_connectors.kafka.topics import (
     Found,
@@ -63,6 +63,17 @@ def problems_of(config: Config, groups: tuple[str, ...]) -> tuple[list[str], lis
                 admin.close()
     finally:
         deadline.close()
+
+
+def codec_notes(config: Config) -> Iterator[str]:
+    """Yield what producers may compress by that can't be read here."""
+    if config.log.transport == "fast":
+        return  # librdkafka brings its own
+    for name, package in missing_codecs().items():
+        yield (
+            f"records that are compressed with {name} can't be read here: a package is missing, "
+            f"pip install '{package}'"
+        )
 
 
 def create_topics(config: Config, *, change: bool) -> tuple[list[str], list[str]]:

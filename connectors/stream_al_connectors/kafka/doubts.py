@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
-from typing import assert_never
 
-from kafka import errors
+from kafka import codec, errors
 
 from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Gone, StreamAlError
 from stream_al_connectors.kafka.client_log import last_lines, unreached, why_refused
@@ -22,6 +21,9 @@ BOOTSTRAP_S = 10.0
 
 SAID_S = BOOTSTRAP_S + 2.0
 """What the client said in this time is why it found none."""
+
+PACKAGES = {"lz4": "lz4", "snappy": "python-snappy", "zstd": "zstandard"}
+"""Codec → the package that reads it; all come with ours, unless somebody left them out."""
 
 _FENCED_IN_DISGUISE = "BUMPING_PRODUCER_EPOCH"
 
@@ -37,6 +39,7 @@ class Doubt(Enum):
     TOO_OLD = auto()  # the brokers lack what transactions need
     TOO_LARGE = auto()  # a topic takes smaller records
     NO_TOPIC = auto()
+    NO_CODEC = auto()  # records are compressed in a way that can't be read here
     SETTING = auto()  # the client does not take what is configured
     UNKNOWN = auto()  # and so is what became of what was tried
 
@@ -57,6 +60,7 @@ _KINDS: dict[Doubt, tuple[type[Exception], ...]] = {
     Doubt.TOO_OLD: (errors.UnsupportedVersionError, errors.KafkaConfigurationError),
     Doubt.TOO_LARGE: (errors.MessageSizeTooLargeError,),
     Doubt.NO_TOPIC: (errors.UnknownTopicOrPartitionError,),
+    Doubt.NO_CODEC: (errors.UnsupportedCodecError,),
 }
 """Of kafka-python's errors; those of a missing right are known by the end of their names."""
 
@@ -127,12 +131,38 @@ class ClientError(Exception):
                 return Gone(
                     f"{what}: the records at the position to read are not there ({self.told})"
                 )
-            case Doubt.REFUSED | Doubt.TOO_OLD | Doubt.TOO_LARGE | Doubt.NO_TOPIC | Doubt.SETTING:
-                return ConfigurationError(f"{what}: {_REMEDIES[self.doubt]} ({self.told})")
             case Doubt.UNKNOWN:
                 return _unknown(what, self.told)
-            case _ as never:
-                assert_never(never)
+            case _:
+                return ConfigurationError(f"{what}: {self._remedy()}")
+
+    def _remedy(self) -> str:
+        if self.doubt is Doubt.NO_CODEC:
+            return _compressed(self.told)
+        return f"{_REMEDIES[self.doubt]} ({self.told})"
+
+
+def missing_codecs() -> dict[str, str]:
+    """Return codec → the package that reads it, of those that can't be read here."""
+    has = {"lz4": codec.has_lz4, "snappy": codec.has_snappy, "zstd": codec.has_zstd}
+    return {name: PACKAGES[name] for name, found in has.items() if not found()}
+
+
+def _compressed(told: str) -> str:
+    """Return what to do about records that can't be read.
+
+    Examples
+    --------
+    >>> _compressed("UnsupportedCodecError: Libraries for lz4 compression codec not found")
+    "records are compressed with lz4, and the package that reads it is missing: pip install 'lz4'"
+    """
+    for name, package in PACKAGES.items():
+        if name in told:
+            return (
+                f"records are compressed with {name}, and the package that reads it is missing: "
+                f"pip install '{package}'"
+            )
+    return f"records are compressed in a way that this client does not read ({told})"
 
 
 class OutOfRange(ClientError):

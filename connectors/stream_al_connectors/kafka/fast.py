@@ -58,7 +58,10 @@ class FastTransport:
 class FastReader:
     """See `clients.Reader`."""
 
-    refusals: tuple[int, ...] = (KafkaError.TOPIC_AUTHORIZATION_FAILED,)
+    refusals: tuple[int, ...] = (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError._NOT_IMPLEMENTED,  # a codec that the library was built without
+    )
     """What is raised, of the errors that the client tells in between: no trying again helps."""
 
     def __init__(self, settings: dict[str, Any]) -> None:

@@ -28,6 +28,8 @@ _DOUBTS = {
     KafkaError.MSG_SIZE_TOO_LARGE: Doubt.TOO_LARGE,
     KafkaError.UNKNOWN_TOPIC_OR_PART: Doubt.NO_TOPIC,
     KafkaError._UNKNOWN_TOPIC: Doubt.NO_TOPIC,
+    KafkaError._BAD_COMPRESSION: Doubt.NO_CODEC,
+    KafkaError._NOT_IMPLEMENTED: Doubt.NO_CODEC,
     KafkaError._INVALID_ARG: Doubt.SETTING,
 }
 

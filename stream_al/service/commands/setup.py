@@ -14,6 +14,8 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError, InDoubt
 from stream_al.gate import known_uncertainties
 from stream_al.messages import ModelEntry
+from stream_al.port import Log
+from stream_al.service.answers import last_record
 from stream_al.service.beginning import Begins, beginning, nothing_said
 from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
@@ -186,7 +188,10 @@ def _gate_problems(config: Config) -> list[str]:
 
 def _look_at_brokers(config: Config) -> tuple[list[str], list[str]]:
     """Return what is missing on Kafka: topics, rights, settings, the secret; and notes."""
-    from stream_al_connectors.kafka.checking import problems_of  # noqa: PLC0415 - slow to import
+    from stream_al_connectors.kafka.checking import (  # noqa: PLC0415 - slow to import
+        codec_notes,
+        problems_of,
+    )
 
     problems: list[str] = []
     notes: list[str] = []
@@ -195,7 +200,7 @@ def _look_at_brokers(config: Config) -> tuple[list[str], list[str]]:
         gate_secret(config, beside=Path(log_path(config)), create=False)
     except ConfigurationError as error:
         problems += error.problems
-    return problems, notes
+    return problems, [*notes, *codec_notes(config)]
 
 
 def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
@@ -210,9 +215,21 @@ def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
         view = journal_view(log, config)
         different = differences(config.settings(), view.settings)
         notes = [] if view.lineage is None else sentences(different)
-        return _lineage_problems(view.lineage, config), notes
+        return _lineage_problems(view.lineage, config) + list(_unreadable(log, config)), notes
     finally:
         log.close()
+
+
+def _unreadable(log: Log, config: Config) -> Iterator[str]:
+    """Yield why the newest events or labels can't be read, when they can't: a missing codec."""
+    for name in ("events", "labels"):
+        topic = config.topic(name)
+        for partition in range(log.partition_count(topic)):
+            try:
+                last_record(log, topic, partition)
+            except ConfigurationError as error:
+                yield from (f"{topic}: {problem}" for problem in error.problems)
+                break
 
 
 def _lineage_problems(lineage: ModelEntry | None, config: Config) -> list[str]:
