@@ -61,7 +61,7 @@ def read(
     records: list[Record] = []
     bytes_left = READ_BYTES_MAX
     cursor = connection.execute(
-        "SELECT place, timestamp_ms, key, value FROM records"
+        "SELECT place, timestamp_ms, CAST(key AS BLOB), CAST(value AS BLOB) FROM records"
         " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
         (base + max(0, offset), base + (1 << OFFSET_BITS), limit),
     )

@@ -240,6 +240,18 @@ class PendingTable:
         line = self._lines.get(partition)
         return None if line is None else line.oldest()
 
+    def asked_to(self, time_ms: int, limit: int) -> list[PendingQuery]:
+        """Return up to `limit` queries that count as asked at `time_ms` or before."""
+        found: list[PendingQuery] = []
+        for partition in self.partitions():
+            self._lines[partition].oldest()  # no shells in front from here on
+            for pending in self._lines[partition].queue:
+                if len(found) == limit or (pending.facts and pending.base_ms > time_ms):
+                    break
+                if pending.facts:
+                    found.append(pending)
+        return found
+
     def partitions(self) -> list[int]:
         """Return the partitions that have had pending queries."""
         return sorted(self._lines)

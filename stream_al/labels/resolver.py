@@ -123,6 +123,11 @@ class Resolver:
         return self._state.first_at_ms
 
     @property
+    def last_at_ms(self) -> int | None:
+        """Time of the last record; None before it, and in a state of an older version."""
+        return self._state.last_at_ms
+
+    @property
     def queries_end(self) -> dict[int, int]:
         """Partition of queries → the offset after the last record seen; 0 before the first."""
         return self._state.queries_end
@@ -216,6 +221,11 @@ class Resolver:
         self.position = position + 1
         self._unconfirmed.popleft()
 
+    def pass_query(self, place: Source) -> None:
+        """Pass over a record of the queries topic that is no query."""
+        ends = self._state.queries_end
+        ends[place.partition] = max(ends[place.partition], place.offset + 1)
+
     def add_query(
         self, query: Query, *, place: Source, timestamp_ms: int, now_ms: int
     ) -> list[JournalRecord]:
@@ -294,23 +304,11 @@ class Resolver:
 
     def tick(self, now_ms: int) -> list[JournalRecord]:
         """Close queries that nobody answered in time, at most `EXPIRED_PER_TICK_MAX` a call."""
-        records: list[JournalRecord] = []
-        pending = self._state.pending
-        for partition in pending.partitions():
-            oldest = pending.oldest(partition)
-            while oldest is not None and len(records) < EXPIRED_PER_TICK_MAX:
-                if now_ms - oldest.base_ms < self._config.labels.expire_after:
-                    break
-                expired = closed_entry(
-                    oldest.event_id,
-                    "expired",
-                    place=oldest.place,
-                    closes=oldest.source,
-                    now_ms=now_ms,
-                )
-                records += self._decided([expired])
-                oldest = pending.oldest(partition)
-        return records
+        asked_to_ms = now_ms - self._config.labels.expire_after
+        return self._decided(
+            closed_entry(one.event_id, "expired", place=one.place, closes=one.source, now_ms=now_ms)
+            for one in self._state.pending.asked_to(asked_to_ms, EXPIRED_PER_TICK_MAX)
+        )
 
     # ------------------------------------------------------------------ proposals
 

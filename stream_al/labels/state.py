@@ -64,6 +64,8 @@ class LabelState:
         Chain hash of the last record folded.
     first_at_ms
         Time of the first record folded; no query counts as asked before it.
+    last_at_ms
+        Time of the last record folded; None before it, and in a state of an older version.
     pending
         Queries that were seen and not closed; at most one an event.
     closed
@@ -92,6 +94,8 @@ class LabelState:
     skipped_count
         Control records that could not be applied; every worker skips them in the same way.
     """
+
+    last_at_ms: int | None = None  # of the class: states that were pickled before have none
 
     def __init__(self, config: Config) -> None:
         self.settings: Settings = config.settings()
@@ -190,6 +194,7 @@ class LabelState:
     def fold(self, record: JournalRecord, position: int) -> None:
         """Take in a journal record; `UNLOCATED` for one that is not committed yet."""
         self.chain = record.chain
+        self.last_at_ms = record.at_ms
         if self.first_at_ms is None:
             self.first_at_ms = record.at_ms
         self.classes.fold(record)

@@ -56,6 +56,7 @@ from stream_al.messages.label import (
     Outcome,
     OutcomeName,
 )
+from stream_al.messages.linked import Link, link_of
 from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Settings
 from stream_al.messages.starts import Start, Starts
@@ -96,6 +97,7 @@ __all__ = [
     "Label",
     "LabelEntry",
     "LabelKind",
+    "Link",
     "Message",
     "Mode",
     "ModelEntry",
@@ -125,6 +127,7 @@ __all__ = [
     "chained",
     "duration_ms",
     "initial_patch",
+    "link_of",
     "packed",
     "query_id_of",
     "read_journal_record",

@@ -48,7 +48,10 @@ def unpacked(value: bytes) -> list[bytes]:
     found: list[bytes] = []
     end = 0
     while text[end : end + 1] == ("," if found else "["):
-        _, after = _DECODER.raw_decode(text, end + 1)  # the bytes as they are: they are compared
+        try:
+            _, after = _DECODER.raw_decode(text, end + 1)  # the bytes as they are: compared
+        except RecursionError:
+            raise ValueError("no array of messages: it is nested too deep") from None
         found.append(text[end + 1 : after].encode())
         end = after
     if text[end:] != "]":

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from stream_al.config import Config
 from stream_al.engine import parse
-from stream_al.errors import ConfigurationError
+from stream_al.errors import ConfigurationError, InvalidInput
 from stream_al.messages import Label, LabelKind, Outcome
 from stream_al.port import Log, Outgoing
 from stream_al.problems import problems_of
@@ -92,7 +92,10 @@ def await_outcome(log: Log, config: Config, place: tuple[int, int]) -> Outcome |
     while time.monotonic() < deadline:
         for record in log.read(topic, partition, position, limit=1_000):
             position = record.offset + 1
-            outcome = parse(Outcome, record.value)
+            try:
+                outcome = parse(Outcome, record.value)
+            except InvalidInput:
+                continue  # no outcome of ours: `audit` names it
             if outcome.source.offset == offset and outcome.source.partition == partition:
                 return outcome
         time.sleep(OUTCOME_POLL_S)

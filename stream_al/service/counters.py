@@ -49,6 +49,8 @@ class Counters:
     clock_disagreements: int = 0
     near_equal_classes: int = 0
     """New classes that people take for a known one, while this process owned the journal."""
+    strays: Counter[str] = field(default_factory=Counter)
+    """By topic: records in the journal or among the queries that are not ours."""
     transactions_aborted: int = 0
     exits: Counter[str] = field(default_factory=Counter)
     """Of earlier lives of this worker's slot, by kind."""

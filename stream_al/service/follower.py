@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from stream_al.config import Config
 from stream_al.engine import Engine
 from stream_al.errors import Diverged
-from stream_al.messages import DigestEntry, JournalRecord, ModelEntry, read_journal_record
+from stream_al.messages import DigestEntry, JournalRecord, ModelEntry
 from stream_al.port import Log
 from stream_al.replay import Refold
 from stream_al.service.clock import Clock
 from stream_al.service.environment import environment
 from stream_al.service.groups import check_lineage, read_to_end
 from stream_al.service.logs import log as log_line
+from stream_al.service.strays import Links, links_at
 
 READ_RECORDS_MAX = 200
 SLICE_S = 0.020
@@ -112,7 +113,9 @@ class Follower:
         self._on_compared = on_compared or stop_when_diverged
         self._journal = config.topic("journal")
         self._environment = environment()
+        self._links: Links | None = None  # made by the first look: a snapshot may come before
         self._refold: Refold | None = None
+        self._refold_links = Links(self._journal)
         self._reached_end = False
 
     @property
@@ -124,7 +127,12 @@ class Follower:
     @property
     def at_end(self) -> bool:
         """Whether the journal is folded to its present end."""
-        return read_to_end(self._log, self._journal, 0, self.engine.version)
+        return self._refold is None and read_to_end(self._log, self._journal, 0, self.next)
+
+    @property
+    def next(self) -> int:
+        """The journal offset to read next: `engine.version`, or behind what may be strays."""
+        return self.engine.version if self._links is None else self._links.next
 
     def follow(self, *, wait: bool = False) -> bool:
         """Fold the journal's news, about `SLICE_S` of them; return whether there were any.
@@ -158,28 +166,35 @@ class Follower:
         """Fold up to `READ_RECORDS_MAX` records; return whether there was anything to fold."""
         if self._refold is not None:
             return self._fold_again(self._refold, deadline)
-        before = self.engine.version
+        if self._links is None:
+            self._links = links_at(self._log, self._config, self.engine.version)
+        links, before = self._links, self.next
         for record in self._log.read(self._journal, 0, before, limit=READ_RECORDS_MAX, wait=wait):
             if until is not None and record.offset >= until:
                 break
-            entry = read_journal_record(record.value)
+            entry = links.take(record)
+            if entry is None:
+                continue
             if self._reached_end and isinstance(entry, ModelEntry):
                 check_lineage(entry, self._config)  # before it replaces the model in use
             if isinstance(entry, ModelEntry) and entry.start == "replay":
                 log_line("replay_begun", position=record.offset, without=len(entry.without))
                 self._refold = Refold(self._config, entry, record.offset)
+                self._refold_links = Links(self._journal)
                 return True
             self._apply(entry, record.offset)
             if deadline is not None and self._clock.monotonic_s() > deadline:
                 break
-        return self.engine.version > before
+        return self.next > before
 
     def _fold_again(self, refold: Refold, deadline: float | None) -> bool:
         """Go on with a replay beside the model in use; swap when it is ready."""
+        links = self._refold_links
         while not refold.done:
-            records = self._log.read(self._journal, 0, refold.position, limit=READ_RECORDS_MAX)
-            for record in records:
-                refold.apply(read_journal_record(record.value), record.offset)
+            for record in self._log.read(self._journal, 0, links.next, limit=READ_RECORDS_MAX):
+                entry = links.take(record)
+                if entry is not None:
+                    refold.apply(entry, record.offset)
                 if deadline is not None and self._clock.monotonic_s() > deadline:
                     return True
         self._refold = None

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from stream_al.config import Config
 from stream_al.labels import DISAGREEMENT_MS, BelievedTime
-from stream_al.messages import read_journal_record
 from stream_al.port import Log
 from stream_al.service.answers import last_record
 from stream_al.service.clock import Clock
@@ -36,11 +35,14 @@ class LogTime:
         """Whether the clock disagrees: nothing is to be expired or dropped."""
         return self._believed.doubted
 
-    def begin(self) -> None:
-        """Find out what time it was, for whoever became the journal's owner."""
+    def begin(self, journal_ms: int | None) -> None:
+        """Find out what time it was, for whoever became the journal's owner.
+
+        `journal_ms` is the time of its last record; None before the first.
+        """
         clock_ms = self._clock.now_ms()
-        known_ms = self._newest_ms(clock_ms)
-        if known_ms is not None and self._lived_through(known_ms, clock_ms):
+        known_ms = self._newest_event_ms(clock_ms) if journal_ms is None else journal_ms
+        if self._lived_through(known_ms, clock_ms):
             known_ms = clock_ms
         self._believed.begin(known_ms, self._clock.monotonic_s())
 
@@ -60,14 +62,11 @@ class LogTime:
             log_line("clock_believed", clock=_shown(clock_ms))
         return now_ms
 
-    def _newest_ms(self, clock_ms: int) -> int | None:
-        """Return the time of the newest journal record; before the first, of the newest event.
+    def _newest_event_ms(self, clock_ms: int) -> int:
+        """Return the record time of the newest event, for before there is a journal.
 
-        An event's only where it is in the past: producers write what they like.
+        Only where it is in the past: producers write what they like.
         """
-        last = last_record(self._log, self._config.topic("journal"), 0)
-        if last is not None:
-            return read_journal_record(last.value).at_ms
         topic = self._config.topic("events")
         found = (last_record(self._log, topic, n) for n in range(self._log.partition_count(topic)))
         newest_ms = max((record.timestamp_ms for record in found if record), default=clock_ms)

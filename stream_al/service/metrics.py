@@ -78,6 +78,8 @@ class WorkerCollector(Collector):
             "Batches done again, since the group moved while they were made",
             counters.transactions_aborted,
         )
+        strays = dict.fromkeys(("journal", "queries"), 0) | counters.strays
+        yield _counts("strays", "Records in our own topics that are not ours", "topic", strays)
         yield _count(
             "clock_disagreements",
             "Times that this resolver's clock jumped away from the log's time",

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from stream_al.config import Config
 from stream_al.engine import parse
 from stream_al.errors import ConfigurationError, InvalidInput, NotTaken
-from stream_al.messages import ControlEntry, ControlProposal, DeadLetter, ModelEntry
+from stream_al.messages import (
+    ControlEntry,
+    ControlProposal,
+    DeadLetter,
+    ModelEntry,
+    read_journal_record,
+)
 from stream_al.port import Log, Outgoing
-from stream_al.service.view import journal, records
+from stream_al.service.view import records
 from stream_al_connectors.opening import in_log
 
 IN_FORCE_WAIT_S = 3.0
@@ -49,10 +55,14 @@ class Proposed:
 
     def answer(self) -> Answer | None:
         """Return what became of it; None while no resolver took it."""
-        for offset, entry in journal(self._log, self._config, self._journal_from):
+        for record in records(self._log, self._config.topic("journal"), 0, self._journal_from):
+            try:
+                entry = read_journal_record(record.value)
+            except ConfigurationError:
+                continue  # a stray, or of a newer version: who folds the journal judges it
             match entry:
                 case ControlEntry() | ModelEntry() if entry.proposal_id == self._proposal_id:
-                    return Answer(position=offset + 1)
+                    return Answer(position=record.offset + 1)
         return self._refusal() if self._seen else None
 
     def _refusal(self) -> Answer | None:

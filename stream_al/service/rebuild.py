@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from stream_al.config import Config
-from stream_al.engine import parse
 from stream_al.gate import known_uncertainties
 from stream_al.labels import DISAGREEMENT_MS, Resolver
 from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
 from stream_al.port import Log, Record
 from stream_al.service.groups import next_offset, resolver_group
 from stream_al.service.snapshotting import load_resolver
+from stream_al.service.strays import read_query
 from stream_al.service.view import journal, records
 
 
@@ -49,32 +52,68 @@ def fold_journal(log: Log, config: Config) -> Resolver:
     return resolver
 
 
+def last_at_ms(log: Log, config: Config, resolver: Resolver) -> int | None:
+    """Return the time of the journal's last record; None before the first."""
+    if resolver.position and resolver.last_at_ms is None:  # all of it is of an older snapshot
+        for record in log.read(config.topic("journal"), 0, resolver.position - 1, limit=1):
+            return read_journal_record(record.value).at_ms
+    return resolver.last_at_ms
+
+
 def rebuild(log: Log, config: Config, *, now_ms: int) -> Resolver:
     """Return the resolver's state as of now, to look at: what it would decide is not written."""
     resolver = fold_journal(log, config)
     topic = config.topic("queries")
     for partition in range(log.partition_count(topic)):
-        for record in records(log, topic, partition, resolver.queries_end[partition]):
-            add_query(resolver, record, now_ms=now_ms)
+        found = records(log, topic, partition, resolver.queries_end[partition])
+        add_queries(resolver, topic, found, now_ms=now_ms, counted=Counter())
     return resolver
 
 
-def add_query(resolver: Resolver, record: Record, *, now_ms: int) -> list[JournalRecord]:
-    """Give a record of the queries topic to `resolver`; return what it journals about it.
+def add_queries(
+    resolver: Resolver,
+    topic: str,
+    found: Iterable[Record],
+    *,
+    now_ms: int,
+    counted: Counter[str],
+) -> list[JournalRecord]:
+    """Give records of the queries topic to `resolver`; return what it journals about them.
+
+    What is no query of ours is passed over, and counted.
+    """
+    repeated: list[JournalRecord] = []
+    for record in found:
+        query = read_query(topic, record)
+        if query is None:
+            counted["queries"] += 1
+            resolver.pass_query(_place(record))
+        else:
+            repeated += _add_query(resolver, query, record, now_ms=now_ms)
+    return repeated
+
+
+def _add_query(
+    resolver: Resolver, query: Query, record: Record, *, now_ms: int
+) -> list[JournalRecord]:
+    """Give a query to `resolver`.
 
     A query follows its event: where the log's time of it is long before the event's, the scorer's
     clock was wrong.
     """
-    query = parse(Query, record.value)
     timestamp_ms = record.timestamp_ms
     if timestamp_ms + DISAGREEMENT_MS < query.asked_at_ms <= now_ms:
         timestamp_ms = query.asked_at_ms
     return resolver.add_query(
         query,
-        place=Source(partition=record.partition, offset=record.offset),
+        place=_place(record),
         timestamp_ms=timestamp_ms,
         now_ms=now_ms,
     )
+
+
+def _place(record: Record) -> Source:
+    return Source(partition=record.partition, offset=record.offset)
 
 
 def _read_back(log: Log, config: Config, position: int) -> LabelEntry | None:

@@ -22,7 +22,7 @@ from stream_al.service.activate import activate, lineage_proposal
 from stream_al.service.clock import Clock
 from stream_al.service.proposals import in_force_from
 from stream_al.service.snapshotting import snapshot_store
-from stream_al.service.view import journal, records
+from stream_al.service.view import journal, journal_records
 
 
 class Redacted(TypedDict):
@@ -74,7 +74,7 @@ def _blanked(log: Log, config: Config, event_ids: frozenset[str]) -> Iterator[tu
 
     Blanked as JSON: a field that this version does not know stays, or the chain would not hold.
     """
-    for record in records(log, config.topic("journal"), 0, 0):
+    for record, _ in journal_records(log, config):
         body = from_json(record.value)
         if body.get("event_id") in event_ids and body.get("features") is not None:
             body["features"] = None

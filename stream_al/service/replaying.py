@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import merge
 
-from pydantic_core import from_json
-
 from stream_al.config import Config
 from stream_al.engine import Engine, EventReader
 from stream_al.errors import ConfigurationError
@@ -130,8 +128,7 @@ def _with_events(
     """
     events = records(log, config.topic("events"), partition, 0)
     event = next(events, None)
-    for stored in predictions(log, config, partition, 0):
-        said = from_json(stored.value)
+    for stored, said in predictions(log, config, partition, 0):
         if stored.offset < since:
             yield said["model_version"], partition, stored, None
             continue

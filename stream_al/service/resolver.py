@@ -29,7 +29,6 @@ from stream_al.messages import (
     Source,
     StartEntry,
     StatisticsProposal,
-    read_journal_record,
 )
 from stream_al.port import Log, Position, Record, Transaction
 from stream_al.service.answered import true_position
@@ -50,9 +49,10 @@ from stream_al.service.groups import (
 from stream_al.service.inputs import WRITTEN, labels_input, note_of
 from stream_al.service.log_time import LogTime
 from stream_al.service.logs import log as log_line
-from stream_al.service.rebuild import add_query, fold_journal
+from stream_al.service.rebuild import add_queries, fold_journal, last_at_ms
 from stream_al.service.resolver_step import Step
 from stream_al.service.retention import Retention
+from stream_al.service.strays import Links
 from stream_al.service.view import READ_RECORDS_MAX
 
 LABELS_STEP_MAX = 500
@@ -119,6 +119,7 @@ class ResolverLoop:
         self._committed: dict[tuple[str, int], int] = {}
         self._notes: dict[tuple[str, int], str] = {}  # what is committed beside a position
         self._resolver: Resolver | None = None
+        self._links = Links(self._journal)
         self._known_partitions: tuple[int, ...] = ()
         self._retention = Retention(log, config, monotonic_s=clock.monotonic_s())
         self._time = LogTime(log, config, clock=clock, counters=counters)
@@ -136,13 +137,14 @@ class ResolverLoop:
         if batch.revoked:
             self._resolver = None
         if batch.assigned:
-            self._time.begin()
-            self._take_over()
+            self._time.begin(self._take_over())
         resolver = self._resolver
         if resolver is None:
             return False
         for record in batch.records:
-            resolver.confirm(read_journal_record(record.value), record.offset)
+            entry = self._links.take(record)
+            if entry is not None:
+                resolver.confirm(entry, record.offset)
         if self._partitions() != self._known_partitions:
             self._take_over()  # the division of the budget changes with them
             return True
@@ -179,7 +181,8 @@ class ResolverLoop:
 
     # ------------------------------------------------------------------ taking over
 
-    def _take_over(self) -> None:
+    def _take_over(self) -> int | None:
+        """Fold the journal, and go on from there; return the time of its last record."""
         self._known_partitions = self._partitions()
         resolver = fold_journal(self._log, self._config)
         if resolver.lineage is None:
@@ -192,8 +195,10 @@ class ResolverLoop:
         self._check_reached(resolver)
         self._committed = {}
         self._resolver = resolver
+        self._links = Links(self._journal, resolver.chain, counted=self._counters.strays)
         self._member.seek(0, resolver.position)
         log_line("journal_owned", position=resolver.position, pending=resolver.pending_count)
+        return last_at_ms(self._log, self._config, resolver)
 
     def _check_reached(self, resolver: Resolver) -> None:
         """Refuse to go on where an input, or the journal, lost what was read already."""
@@ -249,16 +254,9 @@ class ResolverLoop:
                 transaction.commit_position(self._journal, 0, Position(resolver.position, WRITTEN))
             self._committed = positions
             step.count(self._counters)
-        self._drop_old(resolver, now_ms)
+        if not self._time.doubted:
+            self._retention.enforce(now_ms, resolver.first_at_ms, self._clock.monotonic_s())
         return bool(taken or step.journal or not complete)
-
-    def _drop_old(self, resolver: Resolver, now_ms: int) -> None:
-        """Enforce retention where something can be old enough, whatever its record time says."""
-        began_ms = resolver.first_at_ms
-        if self._time.doubted or began_ms is None:
-            return
-        if now_ms - began_ms > self._config.log.retention:
-            self._retention.enforce(now_ms, monotonic_s=self._clock.monotonic_s())
 
     def _digests(self, resolver: Resolver, now_ms: int) -> list[JournalRecord]:
         found = self._witness()
@@ -305,9 +303,10 @@ class ResolverLoop:
                 )
                 if not found:  # the last offsets may be empty
                     break
-                for record in found:
-                    repeated += add_query(resolver, record, now_ms=now_ms)
-                    start = record.offset + 1
+                repeated += add_queries(
+                    resolver, self._queries, found, now_ms=now_ms, counted=self._counters.strays
+                )
+                start = found[-1].offset + 1
             complete = complete and (not found or (to_end and start >= ends[partition]))
         return complete, repeated
 

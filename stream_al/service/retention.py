@@ -21,8 +21,14 @@ class Retention:
         self._done_s = monotonic_s
         self._left: list[str] = []  # topics of which the last call left some
 
-    def enforce(self, now_ms: int, *, monotonic_s: float) -> None:
-        """Drop what is old at `now_ms`, about once a minute, or at once where a call left some."""
+    def enforce(self, now_ms: int, began_ms: int | None, monotonic_s: float) -> None:
+        """Drop what is old at `now_ms`, about once a minute, or at once where a call left some.
+
+        Nothing while the journal, which began at `began_ms`, is not that old itself: records with
+        older times have them from a wrong clock.
+        """
+        if began_ms is None or now_ms - began_ms <= self._config.log.retention:
+            return
         if monotonic_s - self._done_s < EVERY_S and not self._left:
             return
         self._done_s = monotonic_s

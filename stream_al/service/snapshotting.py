@@ -22,11 +22,11 @@ from stream_al.config import LABEL_PATHS, Config
 from stream_al.engine import Engine
 from stream_al.errors import ConfigurationError, Gone
 from stream_al.labels import Resolver
-from stream_al.messages import read_journal_record
 from stream_al.port import Log
 from stream_al.service.environment import environment
 from stream_al.service.logs import log as log_line
 from stream_al.service.settings import snapshot_key
+from stream_al.service.strays import chain_before
 from stream_al_connectors.opening import log_path
 from stream_al_connectors.snapshot_envelope import (
     RejectedSnapshot,
@@ -138,7 +138,7 @@ def verified(
         raise RejectedSnapshot("it was folded under other `labels` settings")
     if header.environment != environment():
         raise RejectedSnapshot(f"it was folded by {header.environment}; this is {environment()}")
-    chain = _chain_before(log, config, header.position)
+    chain = chain_before(log, config, header.position)
     if chain is None:
         raise RejectedSnapshot(f"the journal has no record just before {header.position}")
     if chain != header.chain:
@@ -182,17 +182,6 @@ def _fitting(
 
 def _reject(part: Part, file: SnapshotFile, why: str) -> None:
     log_line("snapshot_rejected", part=part, file=file.name, why=" ".join(why.split()))
-
-
-def _chain_before(log: Log, config: Config, position: int) -> str | None:
-    """Return the chain hash of the journal's record just before `position`, if it is there."""
-    topic = config.topic("journal")
-    if not log.begin(topic, 0) < position <= log.end(topic, 0):
-        return None
-    for record in log.read(topic, 0, position - 1, limit=1):
-        if record.offset == position - 1:
-            return read_journal_record(record.value).chain
-    return None
 
 
 def _labels_hash(config: Config) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import from_json
+
 from stream_al.config import Config
 from stream_al.messages import (
     ClosedEntry,
@@ -14,17 +16,19 @@ from stream_al.messages import (
     JournalRecord,
     LabelEntry,
     ModelEntry,
+    Prediction,
     RetractionEntry,
     Settings,
     StartEntry,
     Starts,
-    read_journal_record,
     unpacked,
 )
 from stream_al.port import Log, Record
 from stream_al.quality import Quality, QualitySummary
+from stream_al.service.strays import links_at
 
 READ_RECORDS_MAX = 1_000
+_PREDICTION_FIELDS = Prediction.model_fields.keys() - {"schema_version", "at_ms", "segment", "mode"}
 
 
 def records(log: Log, topic: str, partition: int, start: int) -> Iterator[Record]:
@@ -39,10 +43,26 @@ def records(log: Log, topic: str, partition: int, start: int) -> Iterator[Record
         position = batch[-1].offset + 1
 
 
-def predictions(log: Log, config: Config, partition: int, start: int) -> Iterator[Record]:
-    """Yield the predictions of a partition, one a record: those of an array have its offset."""
+def predictions(
+    log: Log, config: Config, partition: int, start: int
+) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Yield the predictions of a partition, as records and decoded, one by one.
+
+    Those of an array have its offset. What is no prediction is passed over; `audit` names it.
+    """
     for record in records(log, config.topic("predictions"), partition, start):
-        yield from opened_up(record)
+        try:
+            found = [(one, from_json(one.value)) for one in opened_up(record)]
+        except ValueError:
+            continue
+        yield from (pair for pair in found if _is_prediction(pair[1]))
+
+
+def _is_prediction(said: Any) -> bool:
+    if not isinstance(said, dict):
+        return False
+    source = said.get("source")
+    return said.keys() >= _PREDICTION_FIELDS and isinstance(source, dict) and "offset" in source
 
 
 def opened_up(record: Record) -> Iterator[Record]:
@@ -55,9 +75,20 @@ def opened_up(record: Record) -> Iterator[Record]:
 
 
 def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, JournalRecord]]:
-    """Yield (position, record) of the journal from `start` to its present end."""
+    """Yield (position, record) of the journal from `start` to its present end, without strays."""
+    for record, entry in journal_records(log, config, start):
+        yield record.offset, entry
+
+
+def journal_records(
+    log: Log, config: Config, start: int = 0
+) -> Iterator[tuple[Record, JournalRecord]]:
+    """Yield the journal's records from `start` to its present end as they lie there, and read."""
+    links = links_at(log, config, start)
     for record in records(log, config.topic("journal"), 0, start):
-        yield record.offset, read_journal_record(record.value)
+        entry = links.take(record)
+        if entry is not None:
+            yield record, entry
 
 
 def recorded_starts(log: Log, config: Config) -> Starts:

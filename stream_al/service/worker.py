@@ -161,7 +161,7 @@ class Worker:
         version = engine.version if engine else resolver.position if resolver else 0
         return View(
             model_version=version,
-            journal_lag=lag(log, config.topic("journal"), 0, version) if known else 0,
+            journal_lag=lag(log, config.topic("journal"), 0, self.follower.next) if known else 0,
             lag=self._lag(),
             budget_share=known.settings.gate.budget.share if known else 0.0,
             budget_remaining=_credit(engine) if engine else None,

@@ -7,13 +7,13 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stream_al.config import Config
 from stream_al.engine import Engine
 from stream_al.labels import Resolver
-from stream_al.messages import Event, SeedEntry
+from stream_al.messages import CHAIN_START, Event, SeedEntry, link_of
 from stream_al.port import Log, Outgoing, Position
 from stream_al.service.clock import SystemClock
 from stream_al.service.follower import Follower
@@ -22,6 +22,7 @@ from stream_al.service.rebuild import fold_journal
 from stream_al.service.scorer import Scorer
 from stream_al.service.snapshot_writer import SnapshotChild
 from stream_al.service.snapshotting import load_newest, snapshot_store, take
+from stream_al.service.strays import chain_before
 from stream_al.service.worker import Worker
 from stream_al_connectors.opening import open_log
 from tests.benchmarks.row import SECRET, Row, numbers
@@ -76,10 +77,23 @@ def journaled(count: int, start: int) -> Iterator[bytes]:
         yield line.encode()
 
 
+def linked(log: Log, config: Config, values: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield journal records so that they continue the journal's chain."""
+    chain = chain_before(log, config, log.end(config.topic("journal"), 0)) or CHAIN_START
+    for value in values:
+        start = value.index(b'"chain":"') + len(b'"chain":"')
+        head, rest = value[:start], value[value.index(b'"', start) :]
+        link = link_of(head + CHAIN_START.encode() + rest)
+        assert link is not None
+        chain = link.after(chain)
+        yield head + chain.encode() + rest
+
+
 def append(log: Log, config: Config, values: Iterator[bytes]) -> None:
     """Append in large transactions, and say that all these queries are closed."""
     topic = config.topic("journal")
-    while chunk := [Outgoing(value) for _, value in zip(range(CHUNK), values, strict=False)]:
+    more = linked(log, config, values)
+    while chunk := [Outgoing(value) for _, value in zip(range(CHUNK), more, strict=False)]:
         log.append(topic, chunk)
     member = log.join(resolver_group(config), topic, name="bench")
     member.poll(limit=1, timeout_s=0.0)
@@ -151,7 +165,8 @@ class Bench:
             lines.append(SeedEntry(at_ms=1, event_id=f"s{n}", label=label, features=row).to_wire())
         self._sent += count
         # Past the resolver: what it costs is the same with and without snapshots.
-        self.log.append(self.config.topic("journal"), [Outgoing(line) for line in lines])
+        more = linked(self.log, self.config, lines)
+        self.log.append(self.config.topic("journal"), [Outgoing(line) for line in more])
 
     def throughput(self) -> float:
         """Return events a second of wall clock over a window, lessons coming in."""

@@ -7,7 +7,15 @@ import pytest
 from stream_al.config import Config
 from stream_al.engine import Engine
 from stream_al.errors import Diverged
-from stream_al.messages import DigestEntry, JournalRecord, ModelEntry, SeedEntry
+from stream_al.messages import (
+    CHAIN_START,
+    DigestEntry,
+    JournalRecord,
+    ModelEntry,
+    SeedEntry,
+    chained,
+    read_journal_record,
+)
 from stream_al.port import Outgoing
 from stream_al.service.clock import SystemClock
 from stream_al.service.environment import environment
@@ -49,7 +57,13 @@ def following(*entries: JournalRecord, **how: object) -> tuple[MemoryLog, Follow
 
 
 def append(log: MemoryLog, *entries: JournalRecord) -> None:
-    log.append(JOURNAL, [Outgoing(entry.to_wire()) for entry in entries])
+    """Append records that continue the journal's chain."""
+    last = log.read(JOURNAL, 0, max(0, log.end(JOURNAL, 0) - 1), limit=1)
+    chain = read_journal_record(last[0].value).chain if last else CHAIN_START
+    for entry in entries:
+        linked = chained(entry, chain)
+        log.append(JOURNAL, [Outgoing(linked.to_wire())])
+        chain = linked.chain
 
 
 def to_end(follower: Follower) -> None:

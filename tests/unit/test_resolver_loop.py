@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from stream_al.config import Config
-from stream_al.messages import Label
+from stream_al.errors import Fenced
+from stream_al.messages import Label, SeedEntry, chained, read_journal_record
 from stream_al.port import Outgoing
 from stream_al.service.clock import SystemClock
 from stream_al.service.counters import Counters
+from stream_al.service.rebuild import rebuild
 from stream_al.service.resolver import ResolverLoop
 from stream_al_connectors import MemoryLog
 from stream_al_connectors.opening import topics_of
@@ -68,3 +70,40 @@ def test_a_label_that_must_wait_holds_back_its_own_partition_only(
 
     loop.step(timeout_s=0.0)
     assert outcomes(log, config) == dict.fromkeys(range(PARTITIONS), 2)
+
+
+def test_a_stray_fences_nobody_who_is_at_work(
+    log: MemoryLog, config: Config, loop: ResolverLoop
+) -> None:
+    """A10: the resolver's next record continues the chain from before the stray."""
+    journal, queries = config.topic("journal"), config.topic("queries")
+    foreign = chained(SeedEntry(at_ms=0, event_id="x", label="ok"), "ab" * 16).to_wire()
+    for n, stray in enumerate((b"hello", b"", b'{"a":1}', b"[1]", foreign)):
+        log.append(journal, [Outgoing(stray)])
+        log.append(queries, [Outgoing(stray, partition=0)])
+        asked = query(f"e-{n}", n)
+        log.append(queries, [Outgoing(asked.to_wire(), partition=0)])
+        log.append(config.topic("labels"), labels(f"e-{n}", 0))
+        while loop.step(timeout_s=0.0):
+            pass
+
+    assert outcomes(log, config)[0] == 10
+    active = loop.active
+    assert active is not None
+    assert loop._counters.strays == {"journal": 5, "queries": 5}
+    again = rebuild(log, config, now_ms=SystemClock().now_ms())
+    assert again.fingerprint() == active.fingerprint()
+    assert (again.position, again.skipped_count) == (active.position, 0)
+
+
+def test_another_resolvers_record_still_fences(
+    log: MemoryLog, config: Config, loop: ResolverLoop
+) -> None:
+    """A10: what continues the chain and is not ours is another owner's."""
+    journal = config.topic("journal")
+    last = read_journal_record(log.read(journal, 0, log.end(journal, 0) - 1, limit=1)[0].value)
+    other = chained(SeedEntry(at_ms=0, event_id="x", label="ok"), last.chain)
+    log.append(journal, [Outgoing(b"hello"), Outgoing(other.to_wire())])
+
+    with pytest.raises(Fenced, match="not ours"):
+        loop.step(timeout_s=0.0)

@@ -8,6 +8,7 @@ it and the header. Hashes are BLAKE2b, 16 bytes, of compact JSON with sorted key
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Any
 
@@ -51,6 +52,16 @@ class Chain:
         """Take note of a record that can't be read: the next one can't be checked."""
         self._heads = set()
 
+    def continues(self, body: dict[str, Any]) -> bool:
+        """Whether a record continues what is known; before anything is, whether it has a chain."""
+        chain = body.get("chain")
+        return isinstance(chain, str) and (not self._heads or chain in self.after(body))
+
+    def after(self, body: dict[str, Any]) -> set[str]:
+        """Return the chain hashes that a record may have here."""
+        header = _header(body)
+        return {hash_of([head, header]) for head in self._heads}
+
     def follow(self, body: dict[str, Any]) -> list[tuple[str, str]]:
         """Check one record; return (kind, sentence) of what is wrong with it."""
         problems = []
@@ -63,7 +74,7 @@ class Chain:
                 )
         elif payload_hash is not None:
             self.redacted_count += 1
-        header = {key: body[key] for key in body if key not in {"features", "meta", "chain"}}
+        header = _header(body)
         chain = body.get("chain")
         known = self._heads
         if known and chain not in {hash_of([head, header]) for head in known}:
@@ -76,3 +87,19 @@ class Chain:
             known = set()
         self._heads = {chain, *known} if isinstance(chain, str) else known
         return problems
+
+
+def continues(body: dict[str, Any], heads: Collection[str]) -> bool:
+    """Whether a record continues the chain from one of `heads`.
+
+    Examples
+    --------
+    >>> continues({"chain": "", "a": 1}, {CHAIN_START})
+    False
+    """
+    header = _header(body)
+    return body.get("chain") in {hash_of([head, header]) for head in heads}
+
+
+def _header(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: body[key] for key in body if key not in {"features", "meta", "chain"}}

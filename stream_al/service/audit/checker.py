@@ -40,6 +40,11 @@ def audit(
 
 _CHECKS = ("events", "labels")
 _EARLIEST = Start()
+QUERY_FIELDS = frozenset(
+    {"query_id", "event_id", "source", "features", "label", "probabilities", "uncertainty"}
+    | {"propensity", "rate", "model_version", "reason", "priority", "votes_wanted"}
+    | {"asked_at_ms", "expires_at_ms"}
+)
 
 
 class _Audit:
@@ -109,7 +114,9 @@ class _Audit:
             self._ledger.query(body, partition, offset)
             check.earlier_queries += offset < since
 
-        return outputs(reader, self._findings, "I6", "query", noted=noted, since=since)
+        return outputs(
+            reader, self._findings, "I6", "query", noted=noted, since=since, fields=QUERY_FIELDS
+        )
 
     def _labels(self, partition: int, start: Start) -> None:
         inputs = self._inputs("labels", partition, start)

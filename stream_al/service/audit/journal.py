@@ -10,9 +10,10 @@ from stream_al.port import Log
 from stream_al.service.audit.chain import Chain
 from stream_al.service.audit.ledger import Ledger
 from stream_al.service.audit.lineages import LESSON_KINDS, Lineages
-from stream_al.service.audit.reading import Bounds, Reader, decoded
+from stream_al.service.audit.reading import Bounds, Reader
 from stream_al.service.audit.report import Findings, Place
 from stream_al.service.audit.rules import Rulebook
+from stream_al.service.audit.strays import Unstrayed
 
 
 class JournalCheck:
@@ -52,9 +53,8 @@ class JournalCheck:
             sentence = "records before this one are gone; the journal never expires: restore it"
             self._findings.add("chain", "begin", place, sentence)
             first = False
-        for record in self._reader:
-            body = decoded(record.value)
-            place = Place(self._reader.topic, 0, record.offset)
+        for offset, body in Unstrayed(self._reader, self._chain, self._findings):
+            place = Place(self._reader.topic, 0, offset)
             if body is None:
                 self._chain.lose()
                 self._findings.add("chain", "unreadable", place, "it is no JSON object")
@@ -66,7 +66,7 @@ class JournalCheck:
             for kind, sentence in self._chain.follow(body):
                 self._findings.add("chain", kind, place, sentence)
             try:
-                self._take(body, record.offset)
+                self._take(body, offset)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 sentence = f"a field is missing or has another type ({error!r})"
                 self._findings.add("chain", "unreadable", place, sentence)

@@ -50,6 +50,7 @@ def outputs(
     *,
     noted: Callable[[dict[str, Any], int], None] | None = None,
     since: int = 0,
+    fields: frozenset[str] | None = None,
 ) -> Iterator[Output]:
     """Yield the outputs of a partition in the order of their sources; report what is not in order.
 
@@ -59,11 +60,16 @@ def outputs(
         Called with body and offset of every readable output, whatever its order.
     since
         Outputs below it answer another life of the input: they are noted, and no more.
+    fields
+        What lacks one of these is a stray that every reader passes over; None where there are none.
     """
     partition, last = reader.partition, -1
-    for record, value in _messages(reader):
+    found = _messages(reader) if fields is None else ((one, one.value) for one in reader)
+    for record, value in found:
         try:
             body = from_json(value)
+            for name in fields or ():
+                body[name]
             source = body["source"]
             offset = source["offset"]
             elsewhere = source["partition"] != partition
@@ -73,6 +79,9 @@ def outputs(
                 continue
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             sentence = f"it can't be read as a {what} ({error!r})"
+            if fields is not None:
+                findings.stray(_place(reader, record), f"{sentence}: workers pass over it")
+                continue
             findings.add(invariant, "unreadable", _place(reader, record), sentence)
             continue
         if elsewhere or offset <= last:

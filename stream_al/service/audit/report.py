@@ -58,12 +58,16 @@ class Report:
         (invariant, kind) → violations.
     violations
         The first `FIRST_MAX` of each kind, in the order in which they were found.
+    stray_count, strays
+        Records that are not ours, which every fold passes over: how many, and the first.
     """
 
     checked: dict[str, int]
     unchecked: dict[str, int]
     totals: dict[tuple[str, str], int]
     violations: tuple[Violation, ...]
+    stray_count: int = 0
+    strays: tuple[tuple[Place, str], ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -76,6 +80,10 @@ class Report:
             "clean": self.clean,
             "checked": self.checked,
             "unchecked": self.unchecked,
+            "strays": {
+                "total": self.stray_count,
+                "first": [place._asdict() | {"sentence": said} for place, said in self.strays],
+            },
             "violations": [
                 {
                     "invariant": invariant,
@@ -108,12 +116,20 @@ class Findings:
     unchecked: Counter[str] = field(default_factory=Counter)
     totals: Counter[tuple[str, str]] = field(default_factory=Counter)
     first: list[Violation] = field(default_factory=list)
+    stray_count: int = 0
+    strays: list[tuple[Place, str]] = field(default_factory=list)
 
     def add(self, invariant: str, kind: str, place: Place, sentence: str) -> None:
         """Count a violation, and keep it when it is among the first of its kind."""
         self.totals[invariant, kind] += 1
         if self.totals[invariant, kind] <= FIRST_MAX:
             self.first.append(Violation(invariant, kind, place, sentence))
+
+    def stray(self, place: Place, sentence: str) -> None:
+        """Count a record that is not ours and does no harm, and keep the first ones."""
+        self.stray_count += 1
+        if self.stray_count <= FIRST_MAX:
+            self.strays.append((place, sentence))
 
     def report(self) -> Report:
         """Return what was found."""
@@ -122,4 +138,6 @@ class Findings:
             unchecked={name: count for name, count in self.unchecked.items() if count},
             totals=dict(self.totals),
             violations=tuple(self.first),
+            stray_count=self.stray_count,
+            strays=tuple(self.strays),
         )

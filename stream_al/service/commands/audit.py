@@ -29,7 +29,8 @@ def audit_command(config: ConfigOption = None, as_json: JsonOption = False) -> N
     """Check that nothing was lost, doubled, overspent or changed; exit 3 names what was.
 
     Reads the topics only, also while workers run. Each line of a finding begins with the
-    invariant and the record's place: topic/partition/offset.
+    invariant and the record's place: topic/partition/offset. A line `stray` names a record that
+    another program wrote into a topic of ours; every worker passes over it, and it is no violation.
 
     Example: `stream-al audit --json`
     """
@@ -52,6 +53,10 @@ def _show(report: Report) -> None:
             out.print(Text.assemble((invariant, "red"), said), soft_wrap=True)
         if total > len(first):
             out.print(f"{invariant} and {total - len(first):,} more of this kind ({kind})")
+    for place, sentence in report.strays:
+        out.print(visible(f"stray {place} {sentence}"), markup=False, soft_wrap=True)
+    if report.stray_count > len(report.strays):
+        out.print(f"stray and {report.stray_count - len(report.strays):,} more")
     for what, count in report.unchecked.items():
         out.print(f"not checked: {count:,} {what}", soft_wrap=True)
     verdict = "clean" if report.clean else f"{sum(report.totals.values()):,} violations"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic_core import from_json
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
@@ -156,15 +155,14 @@ def _timed(
     Where it decides nothing, or the event is gone, it is the prediction's own.
     """
     stored = predictions(log, config, partition, 0)
-    found = (record for record in stored if record.offset < end)
+    found = (pair for pair in stored if pair[0].offset < end)
     if not folded.needs_times:
-        for record in found:
-            yield from_json(record.value), record.timestamp_ms
+        for record, said in found:
+            yield said, record.timestamp_ms
         return
     events = records(log, config.topic("events"), partition, 0)
     event = next(events, None)
-    for record in found:
-        said = from_json(record.value)
+    for record, said in found:
         offset = said["source"]["offset"]
         while event is not None and event.offset < offset:
             event = next(events, None)

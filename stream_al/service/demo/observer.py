@@ -16,12 +16,12 @@ from stream_al.messages import (
     Outcome,
     Prediction,
     Query,
-    read_journal_record,
     unpacked,
 )
 from stream_al.port import Log, Record
 from stream_al.quality import Quality
 from stream_al.service.report import AskedRow, Confusion, EstimatePoint, SpendPoint
+from stream_al.service.strays import Links, read_query
 from stream_al.service.view import records
 
 SAMPLE_EVENTS = 100
@@ -45,6 +45,7 @@ class Observer:
         self._positions: dict[tuple[str, int], int] = {}
         self._settings = config.settings()
         self._random_share = config.gate.random_share
+        self._links = Links(config.topic("journal"))
         self._last_sample = 0
         self._clock: deque[tuple[float, int]] = deque(maxlen=64)
         self.confusion = Confusion()
@@ -79,7 +80,9 @@ class Observer:
 
     def look(self) -> list[Query]:
         """Read what is new; return the new queries."""
-        found = [parse(Query, record.value) for record in self._news("queries")]
+        topic = self._config.topic("queries")
+        read = (read_query(topic, record) for record in self._news("queries"))
+        found = [query for query in read if query is not None]
         for record in self._news("journal"):
             self._on_journal(record)
         for record in self._news("outcomes"):
@@ -135,7 +138,7 @@ class Observer:
             )
 
     def _on_journal(self, record: Record) -> None:
-        entry = read_journal_record(record.value)
+        entry = self._links.take(record)
         match entry:
             case LabelEntry():
                 self.quality.apply(entry, random_share=self._random_share)
