@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     )
     from stream_al.gate import register_uncertainty
     from stream_al.learner import ActiveLearner
-    from stream_al.messages import Event, Label, Outcome, Prediction, Query
+    from stream_al.messages import OFF, Event, Label, Outcome, Prediction, Query
 
 _HOMES = {
+    "OFF": "messages",
     "ActiveLearner": "learner",
     "Ambiguous": "errors",
     "Config": "config",
@@ -45,6 +46,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "OFF",
     "ActiveLearner",
     "Ambiguous",
     "Config",

@@ -264,6 +264,8 @@ class Config(Section):
     gate: GateSection = GateSection()
     snapshots: SnapshotsSection = SnapshotsSection()
     http: HttpSection = HttpSection()
+    plugins: Names = ()
+    """Modules that register strategies of your own, by `register_uncertainty`."""
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:

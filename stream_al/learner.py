@@ -20,15 +20,18 @@ from stream_al.errors import ConfigurationError
 from stream_al.gate import known_uncertainties
 from stream_al.labels import BelievedTime, Resolver
 from stream_al.messages import (
+    OFF,
     ControlProposal,
     Event,
     JournalRecord,
     Label,
     LabelEntry,
+    Off,
     Outcome,
     Query,
     Source,
 )
+from stream_al.problems import uncertainty_problem
 from stream_al.quality import QualitySummary
 from stream_al.turns import TakesTurns, in_turn
 
@@ -68,22 +71,30 @@ class ActiveLearner(TakesTurns):
         config = given.model_copy(update={"topics": topics})
         if secret is None:
             secret = blake2b(b"stream-al demo %d" % config.model.seed, digest_size=32).digest()
-        self._engine = Engine(config, secret=secret)
-        self._engine.open_partition(PARTITION)
+        engine = Engine(config, secret=secret)
+        engine.open_partition(PARTITION)
+        self._begin(engine)
+        problem = uncertainty_problem(config.gate.uncertainty, self._strategies())
+        if problem is not None:
+            raise ConfigurationError(f"gate.uncertainty is {problem}")
+
+    def _begin(self, engine: Engine) -> None:
+        self._engine = engine
         # The last record that was given a place in the journal, and the place.
         self._placed: tuple[JournalRecord | None, int] = (None, -1)
         self._labels: OrderedDict[int, LabelEntry] = OrderedDict()
-        self._resolver = self._new_resolver(config)
+        self._resolver = self._new_resolver(engine.config)
         self._events = 0
         self._queries = 0
         self._received = 0
         self._ticked_ms = NEVER_MS
         self._believed = BelievedTime()
 
+    def _strategies(self) -> frozenset[str]:
+        return known_uncertainties(members=self._engine.model.has_members)
+
     def _new_resolver(self, config: Config) -> Resolver:
-        return Resolver(
-            config, read_back=self._labels.get, known_uncertainties=frozenset(known_uncertainties())
-        )
+        return Resolver(config, read_back=self._labels.get, known_uncertainties=self._strategies)
 
     # ------------------------------------------------------------------ the loop
 
@@ -143,22 +154,41 @@ class ActiveLearner(TakesTurns):
     def set_budget(
         self,
         *,
-        share: float | None = None,
-        per_hour: float | None = None,
-        open: int | None = None,  # noqa: A002 - the budget's own name
+        share: float | Off | None = None,
+        per_hour: float | Off | None = None,
+        open: int | Off | None = None,  # noqa: A002 - the budget's own name
         actor: str,
         reason: str,
         now_ms: int | None = None,
     ) -> None:
         """Turn the labelling budget; what is left out stays. In force for the next event.
 
+        Parameters
+        ----------
+        share
+            Queries per event; 0 asks nobody.
+        per_hour, open
+            `OFF` lifts the limit.
+        actor, reason
+            Who turned it and why; journaled.
+        now_ms
+            Time in ms since 1970; the machine's clock when left out.
+
         Raises
         ------
         ConfigurationError
-            When a value is out of range; nothing has changed then.
+            When nothing is to be set, or a value is out of range; nothing has changed then.
         """
         given = {"share": share, "per_hour": per_hour, "open": open}
-        budget = {name: value for name, value in given.items() if value is not None}
+        said = {name: value for name, value in given.items() if value is not None}
+        if not said:
+            raise ConfigurationError(
+                "set_budget: nothing to set; give share, per_hour or open. None leaves a limit as "
+                "it is, OFF lifts it (`from stream_al import OFF`)"
+            )
+        if share is OFF:
+            raise ConfigurationError("share: OFF: a share is a number; 0 asks nobody")
+        budget = {name: None if value is OFF else value for name, value in said.items()}
         self.control({"gate": {"budget": budget}}, actor=actor, reason=reason, now_ms=now_ms)
 
     @in_turn
@@ -244,8 +274,8 @@ class ActiveLearner(TakesTurns):
         """Return the learner that `dump` wrote; its future is identical."""
         parts = pickle.loads(state)  # noqa: S301 - documented: own, trusted bytes only
         engine = Engine.load(parts["engine"])
-        learner = cls(engine.config)
-        learner._engine = engine
+        learner = cls()  # of a dump, the gate is as it was: no reason to refuse it
+        learner._begin(engine)
         learner._labels.update(parts["labels"])
         learner._resolver.restore(parts["resolver"], classes=engine.model.classes)
         learner._events, learner._queries, learner._received, learner._ticked_ms = parts["counts"]

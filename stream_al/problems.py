@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 SHOWN_CHARACTERS = 80
+DISAGREEMENT = "disagreement"
+"""The strategy that a committee alone has."""
 Location = tuple[int | str, ...]
 _NUMBERS = {"int_type", "float_type", "int_from_float"}
 _OFF = ("off", "Off", "OFF", "no", "none")
@@ -79,11 +81,43 @@ def _nearest(kind: type[BaseModel], place: Location) -> str:
     section: type[BaseModel] | None = kind
     for part in place[:-1]:
         section = section_at(section, part)
-    known = list(section.model_fields) if section else []
-    close = get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+    return nearest(str(place[-1]), list(section.model_fields) if section else [], "known here")
+
+
+def nearest(name: str, known: Iterable[str], said: str = "known are") -> str:
+    """Return which of `known` an unknown name may mean, or else what there is.
+
+    Examples
+    --------
+    >>> nearest("margn", ["entropy", "margin"]), nearest("x", ["entropy", "margin"])
+    (', did you mean `margin`?', '; known are: entropy, margin')
+    """
+    names = list(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
         return f", did you mean `{close[0]}`?"
-    return f"; known here: {', '.join(known)}" if known else ""
+    return f"; {said}: {', '.join(names)}" if names else ""
+
+
+def uncertainty_problem(name: str, known: Iterable[str]) -> str | None:
+    """Return what is wrong with the name of a strategy, which it begins with; None if nothing.
+
+    Examples
+    --------
+    >>> uncertainty_problem("margn", ["margin"])
+    "'margn', which no strategy is called, did you mean `margin`? take one of margin"
+    """
+    names = sorted(known)
+    if name in names:
+        return None
+    if name == DISAGREEMENT:
+        return (
+            f"{name!r}, which needs a committee: take model.preset committee, or a factory whose "
+            f"model has `vote(x)`; without one take one of {', '.join(names)}"
+        )
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    meant = f", did you mean `{close[0]}`?" if close else ";"
+    return f"{name!r}, which no strategy is called{meant} take one of {', '.join(names)}"
 
 
 def section_at(section: type[BaseModel] | None, name: Any) -> type[BaseModel] | None:

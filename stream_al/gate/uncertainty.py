@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping
 from math import isnan, log
 
 from stream_al.errors import ConfigurationError
+from stream_al.problems import DISAGREEMENT, uncertainty_problem
 
 Measure = Callable[[Mapping[str, float]], float]
 """Class → probability, summing to 1, to an uncertainty in [0, 1]."""
-
-DISAGREEMENT = "disagreement"
 
 
 def least_confidence(probabilities: Mapping[str, float]) -> float:
@@ -140,23 +139,28 @@ def uncertainty_measure(name: str) -> Measure:
     """
     measure = _MEASURES.get(name)
     if measure is None:
-        known = ", ".join(known_uncertainties())
+        problem = uncertainty_problem(name, known_uncertainties())
         raise ConfigurationError(
-            f"gate.uncertainty is {name!r}, known are {known}; "
-            "take one of these or register yours with register_uncertainty"
+            f"gate.uncertainty is {problem}, or name the module that registers "
+            "yours under `plugins`"
         )
     return measure
 
 
-def known_uncertainties() -> tuple[str, ...]:
-    """Return every name that `gate.uncertainty` may have, sorted.
+def known_uncertainties(*, members: bool = True) -> frozenset[str]:
+    """Return every name that `gate.uncertainty` may have.
+
+    Parameters
+    ----------
+    members
+        Whether the model has members, which alone can disagree.
 
     Examples
     --------
     >>> {"disagreement", "entropy", "least_confidence", "margin"} <= set(known_uncertainties())
     True
     """
-    return tuple(sorted({*_MEASURES, DISAGREEMENT}))
+    return frozenset(_MEASURES) | ({DISAGREEMENT} if members else set())
 
 
 def _in_unit(value: float) -> float:

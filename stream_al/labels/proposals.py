@@ -7,6 +7,7 @@ before is recognised by what the journal tells, so a rebuild judges alike.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -25,6 +26,7 @@ from stream_al.messages import (
     Settings,
     initial_patch,
 )
+from stream_al.problems import uncertainty_problem
 
 ACTOR = "resolver"
 """Who changes settings when nobody did."""
@@ -80,14 +82,18 @@ def _hashed(parts: tuple[str, ...]) -> int:
 
 
 def control_problem(
-    settings: Settings, patch: dict[str, Any], known_uncertainties: frozenset[str] | None
+    settings: Settings,
+    patch: dict[str, Any],
+    known_uncertainties: Callable[[], Iterable[str]] | None,
 ) -> str | None:
     """Return what is wrong with a patch of `settings`, in words for its author; None if nothing.
+
+    It is judged by what it names: what is in force already is no reason to refuse a pause.
 
     Parameters
     ----------
     known_uncertainties
-        Names of the registered strategies; None to take any name.
+        Gives the names that `gate.uncertainty` may take; None to take any name.
 
     Examples
     --------
@@ -95,10 +101,10 @@ def control_problem(
     'gate.budget.share: 2: Input should be less than or equal to 1'
     >>> control_problem(Settings(), {"modes": {"paused": True}}, None)
     """
-    if not patch:
-        return "patch: {}: it changes nothing; name a setting"
+    if _empty(patch):
+        return f"patch: {patch!r}: it changes nothing; name a setting"
     try:
-        patched = settings.patched(patch)
+        patched = settings.patched(patch, strict=True)
     except ValidationError as error:
         return "; ".join(
             f"{'.'.join(map(str, one['loc']))}: {one['input']!r:.100}: {one['msg']}"
@@ -110,17 +116,31 @@ def control_problem(
                 f"{name}: {getattr(patched, name)}: it follows the resolver's configuration file; "
                 f"change it there and restart the resolver"
             )
-    open_max = patched.gate.budget.open
+    budget = patched.gate.budget
+    open_max = budget.open if _names(patch, "gate", "budget", "open") else None
     if open_max is not None and 0 < open_max < patched.partitions:
         return (
             f"gate.budget.open: {open_max}: below the {patched.partitions} partitions some would "
             f"never ask; set at least {patched.partitions}, or 0 for none"
         )
-    name = patched.gate.uncertainty
-    if known_uncertainties is not None and name not in known_uncertainties:
-        choices = ", ".join(sorted(known_uncertainties))
-        return f"gate.uncertainty: {name!r}: no such strategy; take one of {choices}"
-    return None
+    if known_uncertainties is None or not _names(patch, "gate", "uncertainty"):
+        return None
+    problem = uncertainty_problem(patched.gate.uncertainty, known_uncertainties())
+    return None if problem is None else f"gate.uncertainty is {problem}"
+
+
+def _empty(patch: Any) -> bool:
+    """Whether a patch ends without a value, at whatever depth."""
+    return isinstance(patch, dict) and all(map(_empty, patch.values()))
+
+
+def _names(patch: Any, *path: str) -> bool:
+    """Whether a patch says anything about the setting at `path`."""
+    for part in path:
+        if not isinstance(patch, dict) or part not in patch:
+            return False
+        patch = patch[part]
+    return True
 
 
 def seed_problem(proposal: ControlProposal) -> str | None:

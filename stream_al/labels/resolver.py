@@ -75,7 +75,7 @@ class Resolver:
         Journal position → the label record there, or None when it can't be read any more: features
         of closed queries are not kept in memory.
     known_uncertainties
-        Names that `gate.uncertainty` may take; None for any.
+        Gives the names that `gate.uncertainty` may take; None for any.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Resolver:
         config: Config,
         *,
         read_back: Callable[[int], LabelEntry | None],
-        known_uncertainties: frozenset[str] | None = None,
+        known_uncertainties: Callable[[], frozenset[str]] | None = None,
     ) -> None:
         self._config = config
         self._classes = config.labels.classes

@@ -58,7 +58,7 @@ from stream_al.messages.label import (
 )
 from stream_al.messages.linked import Link, link_of
 from stream_al.messages.packing import packed, unpacked
-from stream_al.messages.settings import Budget, GateSettings, Modes, Section, Settings
+from stream_al.messages.settings import OFF, Budget, GateSettings, Modes, Off, Section, Settings
 from stream_al.messages.starts import Start, Starts
 from stream_al.messages.values import (
     MILLISECONDS_BELOW,
@@ -76,6 +76,7 @@ __all__ = [
     "EVENT_ID_CHARACTERS_MAX",
     "MILLISECONDS_BELOW",
     "NO_QUERY",
+    "OFF",
     "SCHEMA_VERSION",
     "SECONDS_BELOW",
     "WRITTEN",
@@ -104,6 +105,7 @@ __all__ = [
     "Modes",
     "NumberStatistics",
     "NumberSums",
+    "Off",
     "Outcome",
     "OutcomeName",
     "Prediction",

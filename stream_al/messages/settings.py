@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stream_al.messages.durations import DurationMs
+
+
+class Off(Enum):
+    """What lifts a limit, where None means that nothing is said about it."""
+
+    OFF = "off"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+OFF = Off.OFF
 
 
 class Section(BaseModel):
@@ -75,8 +88,15 @@ class Settings(Section):
     partitions: int = Field(default=1, ge=1)
     votes: int = Field(default=1, ge=1)
 
-    def patched(self, patch: dict[str, Any]) -> Settings:
+    def patched(self, patch: dict[str, Any], *, strict: bool = False) -> Settings:
         """Return these settings with `patch` merged into them, key by key.
+
+        Parameters
+        ----------
+        patch
+            Section → setting → value.
+        strict
+            Whether `true` is no number and a text none: of what is not journaled yet.
 
         Raises
         ------
@@ -88,7 +108,7 @@ class Settings(Section):
         >>> Settings().patched({"gate": {"budget": {"share": 0.02}}}).gate.budget.share
         0.02
         """
-        return Settings.model_validate(_merged(self.model_dump(), patch))
+        return Settings.model_validate(_merged(self.model_dump(), patch), strict=strict)
 
     def folded(self, patch: dict[str, Any]) -> Settings:
         """Return `patched`, or these settings when the patch can't be applied.

@@ -78,6 +78,18 @@ def is_categories(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], str)
 
 
+class BoundedCommittee(Bounded):
+    """A `Bounded` whose model has members: `vote` gives the probabilities and how they disagree."""
+
+    def vote(self, x: dict[str, Any]) -> tuple[dict[Any, float], float]:
+        """Return what the model's own `vote` says; a disagreement is brought into [0, 1]."""
+        columns, flat = self.columns, self._flat(x)
+        seen = {name: value for name, value in flat.items() if name in columns}
+        probabilities, disagreement = self.model.vote(seen)
+        # Also NaN, which is full uncertainty.
+        return probabilities, max(0.0, disagreement) if disagreement <= 1.0 else 1.0
+
+
 def with_entries(x: Mapping[str, Any]) -> dict[str, Any]:
     """Return features with each vector and set entry by entry, everything else as it is.
 

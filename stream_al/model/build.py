@@ -16,7 +16,7 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.importing import import_beside
 from stream_al.messages import CLASS_CHARACTERS_MAX, CLASSES_MAX, NumberStatistics
-from stream_al.model.adapters import Bounded, InOrder
+from stream_al.model.adapters import Bounded, BoundedCommittee, InOrder
 from stream_al.model.one_vs_rest import OneVsRest
 from stream_al.model.presets import Committee, Linear
 
@@ -63,7 +63,8 @@ def build_learner(config: Config) -> Learner:
         _refuse_problems(made, section.factory)
         if not getattr(made, "_multiclass", True):
             made = OneVsRest(made)
-        return Bounded(_repeatable(made), types, strings=True)
+        bounded = BoundedCommittee if isinstance(made, Votes) else Bounded
+        return bounded(_repeatable(made), types, strings=True)
     try:
         return _preset(section.preset, section.seed, section.parameters, types)
     except (TypeError, ValueError) as error:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 
 from stream_al.config import Config
-from stream_al.gate import known_uncertainties
 from stream_al.labels import DISAGREEMENT_MS, Resolver
 from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
 from stream_al.port import Log, Record
 from stream_al.service.groups import next_offset, resolver_group
 from stream_al.service.snapshotting import load_resolver
+from stream_al.service.strategies import strategies
 from stream_al.service.strays import read_query
 from stream_al.service.view import journal, records
 
@@ -23,7 +23,7 @@ def new_resolver(log: Log, config: Config) -> Resolver:
     return Resolver(
         config.model_copy(update={"topics": topics}),
         read_back=lambda position: _read_back(log, config, position),
-        known_uncertainties=frozenset(known_uncertainties()),
+        known_uncertainties=lambda: strategies(config),
     )
 
 

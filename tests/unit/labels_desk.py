@@ -64,7 +64,7 @@ class Desk:
 
     def new_resolver(self) -> Resolver:
         known = frozenset({"margin", "entropy"})
-        return Resolver(self.config, read_back=self.read_back, known_uncertainties=known)
+        return Resolver(self.config, read_back=self.read_back, known_uncertainties=lambda: known)
 
     def read_back(self, position: int) -> LabelEntry | None:
         record = self.journal.get(position)

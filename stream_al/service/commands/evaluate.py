@@ -23,6 +23,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.console import SafeConsole
 from stream_al.service.settings import load_config
+from stream_al.service.strategies import load_plugins
 
 if TYPE_CHECKING:
     from stream_al.service.evaluate import Evaluation, History, Labelled, Plan, Ran
@@ -89,6 +90,7 @@ def evaluate(
 
     started = time.monotonic()
     settings = load_config(config)
+    load_plugins(settings)
     history = ev.read_history(
         file,
         file_format or ev.format_of(file),

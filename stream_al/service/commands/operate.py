@@ -11,7 +11,6 @@ import typer
 from stream_al.config import Config
 from stream_al.engine import EventReader
 from stream_al.errors import ConfigurationError, InvalidInput
-from stream_al.gate import known_uncertainties
 from stream_al.labels import GOLD_MAX
 from stream_al.labels.proposals import control_problem
 from stream_al.messages import ControlProposal, Event, Label
@@ -34,6 +33,7 @@ from stream_al.service.commands.common import (
 from stream_al.service.proposals import Answer, in_force_from, propose, propose_and_wait
 from stream_al.service.starting import RESOLVER_READS
 from stream_al.service.status import read_status, render_status
+from stream_al.service.strategies import load_plugins
 from stream_al.service.view import JournalView, journal_view
 from stream_al_connectors.opening import in_log
 
@@ -171,7 +171,7 @@ def _control(
     log: Log, config: Config, patch: dict[str, Any], *, actor: str | None, reason: str
 ) -> None:
     in_force = journal_view(log, config).settings
-    problem = control_problem(in_force, patch, frozenset(known_uncertainties()))
+    problem = control_problem(in_force, patch, None)
     if problem is not None:
         raise ConfigurationError(problem)
     proposal = ControlProposal(
@@ -308,6 +308,7 @@ def model_activate(
     from stream_al.service.activate import activate, lineage_proposal  # noqa: PLC0415 - River
 
     with opened(config or context.obj, needs=RESOLVER_READS) as (settings, log):
+        load_plugins(settings)
         proposal = lineage_proposal(
             settings,
             actor=actor_or_default(actor),

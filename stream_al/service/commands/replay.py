@@ -26,6 +26,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.proposals import in_force_from
 from stream_al.service.starting import RESOLVER_READS
+from stream_al.service.strategies import load_plugins
 from stream_al_connectors.opening import in_log
 
 VIOLATION = 3
@@ -75,6 +76,7 @@ def replay(
         )
     needs = ("events", "predictions", "journal") if verify else RESOLVER_READS if activate else ()
     with opened(config, needs=needs) as (settings, log):
+        load_plugins(settings)
         if left_out or learn_frozen or activate:
             found = _again(log, settings, left_out, learn_frozen=learn_frozen, activate=activate,
                            actor=actor_or_default(actor), reason=reason)  # fmt: skip
@@ -259,6 +261,7 @@ def redact(
     from stream_al.service.redact import redact_events  # noqa: PLC0415 - imports River
 
     with opened(config) as (settings, log):
+        load_plugins(settings)
         found = redact_events(
             log,
             settings,

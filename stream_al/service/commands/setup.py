@@ -12,7 +12,6 @@ import typer
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, InDoubt
-from stream_al.gate import known_uncertainties
 from stream_al.messages import ModelEntry
 from stream_al.port import Log
 from stream_al.service.answers import last_record
@@ -33,6 +32,7 @@ from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load
 from stream_al.service.snapshotting import snapshot_problems, state_folder
 from stream_al.service.starting import check_slot, check_topics
+from stream_al.service.strategies import gate_problems, load_plugins, ready_to_decide
 from stream_al.service.view import differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
@@ -135,11 +135,12 @@ def check(
 
     loaded = load(config)
     settings = loaded.config
+    load_plugins(settings)
     said = check_model(settings)
     problems = [line for line in said if not line.startswith("warning: ")]
     notes = [line for line in said if line.startswith("warning: ")]
     problems += snapshot_problems(settings)
-    problems += _gate_problems(settings)
+    problems += [] if problems else gate_problems(settings)
     on_kafka = settings.log.connector == "kafka"
     if on_kafka:
         found, seen = _look_at_brokers(settings)
@@ -177,13 +178,6 @@ def _try_samples(config: Config, events: Path | None, labels: Path | None) -> It
         yield try_events(events, config)
     if labels is not None:
         yield try_labels(labels, config)
-
-
-def _gate_problems(config: Config) -> list[str]:
-    known = known_uncertainties()
-    if config.gate.uncertainty in known:
-        return []
-    return [f"gate.uncertainty is {config.gate.uncertainty!r}; known are {', '.join(known)}"]
 
 
 def _look_at_brokers(config: Config) -> tuple[list[str], list[str]]:
@@ -280,6 +274,7 @@ def run(
 
     start_logging()
     settings = configured(config, create=True)
+    ready_to_decide(settings)
     folder = state_folder(settings)
     exits = Exits(None if folder is None else folder / f"exits-{slot or 0}.json")
     with (

@@ -26,6 +26,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.logs import start_logging
 from stream_al.service.snapshotting import snapshot_store, verified
+from stream_al.service.strategies import load_plugins
 from stream_al_connectors.opening import open_log
 from stream_al_connectors.snapshot_envelope import RejectedSnapshot
 from stream_al_connectors.snapshots import SnapshotFile, SnapshotStore
@@ -124,6 +125,7 @@ def write(
         _follow()
         return
     with _folder(config) as (settings, log, store), _claimed(log):
+        load_plugins(settings)
         file = SnapshotWriter(log, settings, store, clock=SystemClock()).write()
     said = "nothing new since the newest one" if file is None else f"position {file.position:,}"
     err.print(f"{store.folder}: {said}", markup=False)
@@ -142,6 +144,7 @@ def _follow() -> None:
     start_logging()
     parent = ParentPipe()
     settings = parent.config()
+    load_plugins(settings)
     log = open_log(settings, create=False)
     try:
         store, claim = snapshot_store(settings), log.claim(CLAIM)

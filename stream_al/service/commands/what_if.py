@@ -32,6 +32,7 @@ from stream_al.service.commands.common import (
     progress,
 )
 from stream_al.service.settings import gate_secret
+from stream_al.service.strategies import load_plugins
 from stream_al.service.view import differences, journal, predictions, records
 from stream_al.service.what_if_text import text_of
 from stream_al_connectors.opening import log_path
@@ -96,6 +97,7 @@ def what_if(
     if budget:
         patch["budget"] = budget
     with opened(config, needs=("events", "predictions", "journal")) as (settings, log):
+        load_plugins(settings)
         report = _fold(log, settings, {"gate": patch} if patch else {}, repeats, list_to)
     if as_json:
         print_json(_json_of(report))
@@ -119,7 +121,7 @@ def _fold(
     recorded = Recorded(config.settings())
     for position, entry in journal(log, config):
         recorded.apply(entry, position)
-    problem = control_problem(recorded.in_force, patch, frozenset(known_uncertainties()))
+    problem = control_problem(recorded.in_force, patch, known_uncertainties)
     if patch and problem is not None:
         raise ConfigurationError(problem)
     folded = WhatIf(recorded, patch, repeats=repeats, secret=_secret(config))

@@ -11,6 +11,7 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.gate import known_uncertainties
 from stream_al.model import Model
+from stream_al.problems import nearest
 from stream_al.service.report import ArmName
 
 BUDGETS = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -105,7 +106,7 @@ def checked(plan: Plan, event_count: int) -> Plan:
     """
     known = known_uncertainties()
     problems = [
-        f"--strategies: {name!r} is none; known are {', '.join(known)}"
+        f"--strategies: {name!r} is none{nearest(name, sorted(known))}"
         for name in plan.strategies
         if name not in known
     ]

@@ -23,6 +23,7 @@ from stream_al.errors import Ambiguous, ConfigurationError, StreamAlError
 from stream_al.importing import look_beside, looked_beside
 from stream_al.service.evaluate.plan import Cell, Plan
 from stream_al.service.evaluate.run import Ran, run_cell
+from stream_al.service.strategies import load_plugins
 from stream_al.testing import Example
 
 SHOWN_EVERY_S = 0.1
@@ -103,6 +104,7 @@ def _begin(
 ) -> None:
     threading.Thread(target=_end_when_told, args=(stop,), daemon=True).start()
     look_beside(beside)
+    load_plugins(plan.base)
     _given.update(plan=plan, examples=examples, done=done)
 
 
