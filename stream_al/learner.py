@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Any
 
 from stream_al.config import Config
-from stream_al.engine import Decision, Engine
+from stream_al.engine import Decision, Engine, EventReader, LabelReader, utf8
 from stream_al.errors import ConfigurationError
 from stream_al.gate import known_uncertainties
 from stream_al.labels import BelievedTime, Resolver
@@ -89,6 +89,8 @@ class ActiveLearner(TakesTurns):
         self._received = 0
         self._ticked_ms = NEVER_MS
         self._believed = BelievedTime()
+        self._event_reader = EventReader(config.events)
+        self._label_reader = LabelReader(config.labels)
 
     def _strategies(self) -> frozenset[str]:
         return known_uncertainties(members=self._engine.model.has_members)
@@ -148,6 +150,33 @@ class ActiveLearner(TakesTurns):
         resolution = self._resolver.on_label(label, source=source, now_ms=now_ms)
         self._fold(resolution.records)
         return resolution.outcome
+
+    def score_json(self, value: bytes | str, *, now_ms: int | None = None) -> Decision:
+        """Predict the event in a JSON record, read as the configuration's `events` says.
+
+        Raises
+        ------
+        InvalidInput
+            When it can't be read, or its features can't be used; nothing has changed then.
+
+        Examples
+        --------
+        >>> events = {"event_id": "post.id", "features": {"text": "post.body"}}
+        >>> learner = ActiveLearner(Config.model_validate({"events": events}))
+        >>> learner.score_json('{"post": {"id": 7, "body": "hi"}}', now_ms=0).prediction.event_id
+        '7'
+        """
+        return self.score(self._event_reader.read(utf8(value)), now_ms=now_ms)
+
+    def label_json(self, value: bytes | str, *, now_ms: int | None = None) -> Outcome:
+        """Give the label in a JSON record, read as the configuration's `labels` says.
+
+        Raises
+        ------
+        InvalidInput
+            When it can't be read; nothing has changed then.
+        """
+        return self.label(self._label_reader.read(utf8(value)), now_ms=now_ms)
 
     # ------------------------------------------------------------------ operation
 

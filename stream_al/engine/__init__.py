@@ -3,6 +3,7 @@
 from stream_al.engine.core import Engine
 from stream_al.engine.decision import Decision
 from stream_al.engine.label_reading import LabelReader
+from stream_al.engine.paths import utf8
 from stream_al.engine.reading import EventReader, parse
 
-__all__ = ["Decision", "Engine", "EventReader", "LabelReader", "parse"]
+__all__ = ["Decision", "Engine", "EventReader", "LabelReader", "parse", "utf8"]

@@ -67,6 +67,27 @@ def decoded(value: bytes) -> Any:
         raise broken(error) from None
 
 
+def utf8(value: bytes | str) -> bytes:
+    r"""Return a record as bytes.
+
+    Raises
+    ------
+    InvalidInput
+        `BrokenJson` for a text with half of a character.
+
+    Examples
+    --------
+    >>> utf8("é"), utf8(b"{}")
+    (b'\xc3\xa9', b'{}')
+    """
+    if not isinstance(value, str):
+        return bytes(value)
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise broken(error) from None
+
+
 def broken(error: object) -> InvalidInput:
     """Return why a record is no JSON, as an error for people."""
     said = str(error)

@@ -218,3 +218,51 @@ def test_journal_in_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert newest.outcome == "applied"
     assert oldest.outcome == "late"
     assert learner.engine.model.learnt_count == 301
+
+
+OWN = {
+    "events": {"event_id": "post.id", "at_ms": "post.at", "features": {"text": "post.body"}},
+    "labels": {"event_id": "task", "label": "choice", "annotator": "who"},
+    "gate": {"budget": {"share": 1.0}},
+}
+
+
+def test_people_s_own_json_is_scored_and_labelled() -> None:
+    """C10: by the mappings `events:` and `labels:`, as bytes or text; native without."""
+    learner = ActiveLearner(Config.model_validate(OWN))
+
+    decision = learner.score_json(
+        b'{"post": {"id": 7, "at": "2026-11-30", "body": "hi"}}', now_ms=0
+    )
+    outcome = learner.label_json('{"task": 7, "choice": true, "who": 3}', now_ms=1)
+
+    assert decision.prediction.at_ms == 1795996800000
+    assert decision.query is not None
+    assert decision.query.features == {"text": "hi"}
+    assert (outcome.outcome, outcome.label, outcome.annotator) == ("applied", "true", "3")
+    again = ActiveLearner.load(learner.dump())
+    assert again.score_json('{"post": {"id": 8, "body": "é"}}', now_ms=2).prediction.label == "true"
+    native = ActiveLearner(Config())
+    assert native.score_json('{"event_id": 9, "features": {}}').prediction.event_id == "9"
+    assert native.label_json(b'{"event_id": 9, "label": "x"}').outcome == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [(b"{", "BrokenJson"), ("\ud800", "BrokenJson"), ("{}", "MissingField"),
+     ('{"post": {"id": 1, "body": 7}}', "WrongFeatureType")],
+)  # fmt: skip
+def test_json_that_can_not_be_read_changes_nothing(line: bytes | str, error: str) -> None:
+    """C10: an `InvalidInput` with its class, as for events."""
+    learner = ActiveLearner(Config.model_validate(OWN))
+    learner.score_json('{"post": {"id": 0}}', now_ms=0)
+    before = learner.engine.version, learner.pending_count
+
+    with pytest.raises(InvalidInput) as caught:
+        learner.score_json(line, now_ms=0)
+
+    assert caught.value.error == error
+    assert (learner.engine.version, learner.pending_count) == before
+    assert learner.score_json('{"post": {"id": 1}}', now_ms=0).prediction.source.offset == 1
+    with pytest.raises(InvalidInput):
+        learner.label_json(line if line != '{"post": {"id": 1, "body": 7}}' else "[]")
