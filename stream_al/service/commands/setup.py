@@ -60,11 +60,13 @@ topics:
 #   event_id: post.id
 #   at_ms: post.created_ms
 #   segment: post.language
+#   version: post.edited_at     # each edit is an event of its own, <id>@<version>
 #   features: {text: post.body, followers: post.author.followers}
 #   types: {title: text}        # `text` and `vector` are known; any other string is a category
 #   on_bad_number: drop_feature # or dead_letter
 
 labels:
+  # event_id: task.id           # own field names; label, annotator, kind, revision, at_ms too
   # classes: [ok, spam, abuse]  # a closed set; left out, classes are learnt as they come
   votes: 1                      # how many people must label a query
   votes_max: 3                  # how many at most, when they disagree
