@@ -155,6 +155,14 @@ def write_whole(
         draft.unlink(missing_ok=True)
 
 
+def write_for_people(path: Path, content: str) -> None:
+    """Write a file that a person named: replaced in one step, unless it is a pipe or a terminal."""
+    if path.exists() and not path.is_file():
+        path.write_text(content, encoding="utf-8")
+    else:
+        write_whole(path, content)
+
+
 def put_in_place(draft: Path, path: Path, *, replace: bool, durable: bool = True) -> None:
     """Give a finished draft its name; with `replace` false only where there is nothing."""
     if replace:
@@ -180,7 +188,8 @@ def make_folder(path: Path, access: Access = OURS, *, parents: bool = False) -> 
         When what is there is not fit for our files; says why.
     """
     if parents:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([each for each in path.parents if not each.exists()]):
+            make_folder(missing, access)
     try:
         path.mkdir(mode=access.folder_mode)
     except FileExistsError:
@@ -196,15 +205,24 @@ def folder_problem(path: Path, access: Access = OURS) -> str | None:
 
     It must be ours, root's, or of the owner of what it lies beside; a link to it too.
     """
-    trusted = {os.geteuid(), 0, access.uid}
-    link, found = path.lstat(), path.stat()
+    found = path.stat()
     if not stat.S_ISDIR(found.st_mode):
         return "it is no folder"
-    if link.st_uid not in trusted or (found.st_uid not in trusted and not access.shared):
+    is_trusted = access.shared or found.st_uid in {os.geteuid(), 0, access.uid}
+    if is_planted(path) or not is_trusted:
         return f"it {whose(path)}: somebody else's, where a folder of our own must be"
     if found.st_mode & stat.S_IWOTH:
         return f"it {whose(path)}: everybody may write it; `chmod o-w` it"
     return None
+
+
+def is_planted(path: Path) -> bool:
+    """Whether a link lies there that neither we nor root made."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISLNK(found.st_mode) and found.st_uid not in {os.geteuid(), 0}
 
 
 def tighten(*paths: Path) -> None:
@@ -217,8 +235,8 @@ def tighten(*paths: Path) -> None:
             found = path.stat()
             if found.st_uid != os.geteuid() or not found.st_mode & 0o007:
                 continue
-            kept = 0o770 if found.st_mode & stat.S_IWGRP else 0o700
-            path.chmod(stat.S_IMODE(found.st_mode) & kept)
+            on_purpose = found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_IWOTH
+            path.chmod(stat.S_IMODE(found.st_mode) & (0o770 if on_purpose else 0o700))
 
 
 def whose(path: Path) -> str:
@@ -234,6 +252,40 @@ def whose(path: Path) -> str:
     except OSError:
         return "can't be looked at"
     return f"belongs to {owner_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+
+
+def why_refused(path: Path, error: OSError) -> str:
+    """Return what the system said of a file, and of missing rights: whose it is, and what to do."""
+    said = error.strerror or str(error)
+    if error.errno not in {errno.EACCES, errno.EPERM} or said.startswith("it "):
+        return said
+    at = path
+    while not os.path.lexists(at) or (at == path and os.access(at, os.R_OK | os.W_OK)):
+        if at == at.parent:
+            break
+        at = at.parent
+    own = owner_name(os.geteuid())
+    return (
+        f"{said}: {at} {whose(at)}, and this process runs as {own}; run it as its owner, or hand "
+        f"it over: `chown -R {os.geteuid()} {at}`"
+    )
+
+
+def named_secret(setting: str, path: Path, error: OSError | ValueError) -> str:
+    """Return which secret's file can't be read, and why.
+
+    A name that leads nowhere is not repeated: somebody may have put the secret itself there.
+
+    Examples
+    --------
+    >>> named_secret("gate.secret_file", Path("hunter2"), FileNotFoundError(2, "No such file"))
+    'gate.secret_file names no file that is there (No such file)'
+    """
+    if isinstance(error, OSError) and os.path.lexists(path):
+        return f"{setting} is {str(path)!r}: {why_refused(path, error)}"
+    if isinstance(error, OSError):
+        return f"{setting} names no file that is there ({error.strerror})"
+    return f"{setting} names no file of text"
 
 
 def owner_name(uid: int) -> str:

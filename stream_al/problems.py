@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +15,7 @@ DISAGREEMENT = "disagreement"
 """The strategy that a committee alone has."""
 Location = tuple[int | str, ...]
 _NUMBERS = {"int_type", "float_type", "int_from_float"}
+_SECRETS = re.compile(r"secret|password|token|key_file|^security$")
 _OFF = ("off", "Off", "OFF", "no", "none")
 
 
@@ -39,9 +40,32 @@ def problems_of(
             yield f"{known}; {cure(found['loc'], 'correct')}" if cure else known
             continue
         said = found["msg"].removeprefix("Value error, ")
-        named = f"{place} is {repr(found['input'])[:SHOWN_CHARACTERS]}: " if place else ""
+        named = f"{place} is {_shown(found['loc'], found['input'])}: " if place else ""
         sentence = f"{named}{said}{_hint(found)}"
         yield f"{sentence}; {cure(found['loc'], 'change')}" if cure else sentence
+
+
+def _shown(place: Location, value: Any) -> str:
+    """Return a value as people may see it: one below a setting for secrets may be a secret.
+
+    Examples
+    --------
+    >>> _shown(("gate", "secret_file"), 1234), _shown(("gate",), {"secret_file": "x", "burst": 0})
+    ('a value not shown', "{'secret_file': …, 'burst': 0}")
+    """
+    if any(_SECRETS.search(str(part)) for part in place):
+        return "a value not shown"
+    return _without_secrets(value)[:SHOWN_CHARACTERS]
+
+
+def _without_secrets(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return repr(value)
+    inside = (
+        f"{name!r}: {'…' if _SECRETS.search(str(name)) else _without_secrets(below)}"
+        for name, below in value.items()
+    )
+    return f"{{{', '.join(inside)}}}"
 
 
 def _hint(found: ErrorDetails) -> str:

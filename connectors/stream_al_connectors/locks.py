@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from stream_al.private_files import OURS, Access, create, make_folder
+from stream_al.private_files import OURS, Access, create, make_folder, tighten
 
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _ATTEMPTS_MAX = 100
@@ -163,6 +163,7 @@ class GroupLocks:
     """The locks of one group for one topic: one for each live member, one for each owned part."""
 
     def __init__(self, path: Path, access: Access = OURS) -> None:
+        tighten(path)
         make_folder(path, access)
         self._path = path
         self._access = access

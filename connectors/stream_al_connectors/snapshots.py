@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_al.private_files import is_planted, make_folder
 from stream_al_connectors.snapshot_envelope import (
     ENVELOPE_BYTES_MIN,
     HEADER_BYTES_MAX,
@@ -111,9 +113,10 @@ class SnapshotStore:
         RejectedSnapshot
             When what would be written could not be read again: others may write the folder.
         """
-        self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        if not self.folder.exists():
+            make_folder(self.folder, parents=True)
         file = SnapshotFile(f"{header.position:020d}.snapshot", header.position)
-        draft = f"{file.name}.{os.getpid()}{_PARTIAL}"
+        draft = f"{file.name}.{secrets.token_hex(8)}{_PARTIAL}"
         with self._opened() as folder:
             try:
                 _write_all(draft, seal(header, payload, self._key), folder)
@@ -183,6 +186,8 @@ class SnapshotStore:
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = os.fstat(folder)
+            if is_planted(self.folder):
+                raise RejectedSnapshot(f"the folder {str(self.folder)!r} is somebody else's link")
             if self._key is None and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
                 raise RejectedSnapshot(
                     f"others may write the folder {str(self.folder)!r}: "

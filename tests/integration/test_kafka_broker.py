@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -164,3 +165,48 @@ def test_the_missing_extra_is_named(
 
     assert code == 2
     assert "pip install 'stream-al[broker]'" in capsys.readouterr().err
+
+
+def _arguments_seen(seen: set[str], stop: threading.Event) -> None:
+    """Gather the command lines of all processes, as anybody on this machine could."""
+    while not stop.is_set():
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                seen.add(path.read_bytes().decode(errors="replace"))
+
+
+def test_no_password_is_in_the_arguments_of_a_process(deployment: Deployment) -> None:
+    """D4: not while the folder is prepared, nor later; and nobody else may read the folder."""
+    seen: set[str] = set()
+    stop = threading.Event()
+    watching = threading.Thread(target=_arguments_seen, args=(seen, stop))
+    watching.start()
+    try:
+        process, _ = _start(deployment, _pair())
+    finally:
+        stop.set()
+        watching.join()
+
+    folder = deployment.folder / ".stream-al-broker"
+    passwords = [path.read_text() for path in folder.glob("*.password")]
+    assert passwords
+    assert any("kafka.Kafka" in line for line in seen)
+    assert [line for line in seen for password in passwords if password in line] == []
+    assert folder.stat().st_mode & 0o077 == 0
+    assert list(folder.glob("*.part")) == []
+    process.terminate()
+
+
+def test_a_planted_log_of_a_node_is_not_written_through(deployment: Deployment) -> None:
+    """D2: a link where the broker's lines go ends the start, and its target keeps its content."""
+    victim = deployment.folder / "victim"
+    victim.write_text("precious")
+    folder = deployment.folder / ".stream-al-broker"
+    folder.mkdir()
+    (folder / "node-1.log").symlink_to(victim)
+
+    ended = deployment.cli("broker", "--port", _pair())
+
+    assert ended.code in {1, 2}
+    assert "node-1.log" in ended.err
+    assert victim.read_text() == "precious"

@@ -22,6 +22,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from stream_al.errors import ConfigurationError
+from stream_al.private_files import append_to, draft_name, make_folder, write_whole
 from stream_al_connectors.kafka.broker_folder import (
     formatted_nodes,
     kept_users,
@@ -98,7 +99,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start all nodes, and return when every one of them answers."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        _make_or_refuse(self.folder)
         if self.security == "ssl":
             make_certificate(self.folder)
         if self.security == "scram":
@@ -115,8 +116,7 @@ class Cluster:
 
     def start_node(self, node: int, *, wait: bool = True) -> None:
         """Start one node again."""
-        log = (self.folder / f"node-{node}.log").open("ab")
-        with log:
+        with os.fdopen(append_to(self.folder / f"node-{node}.log"), "ab") as log:
             self._processes[node] = subprocess.Popen(  # noqa: S603 - our own command line
                 [*self._jvm(f"-Xmx{HEAP}", f"-Xms{HEAP}"), "kafka.Kafka", self._properties(node)],
                 stdout=log,
@@ -235,16 +235,40 @@ class Cluster:
         return [self._java, *quick, *options, "-cp", self._class_path]
 
     def _format(self, node: int, identity: str) -> None:
-        command: list[str | Path] = [*self._jvm(), "kafka.tools.StorageTool", "format"]
+        command: list[str | Path] = [*self._jvm()[1:], "kafka.tools.StorageTool", "format"]
         command += ["-t", identity, "-c", self._properties(node)]
         if self.security == "scram":
             for name, password in self.users.items():
                 command += ["-S", f"{MECHANISM}=[name={name},password={password}]"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        # By a file: everybody on the machine sees the arguments of a process.
+        file = self.folder / draft_name("arguments")
+        write_private(file, "\n".join(map(_quoted, command)))
+        try:
+            done = subprocess.run(  # noqa: S603 - our own command line
+                [self._java, f"@{file}"], capture_output=True, text=True, check=False
+            )
+        finally:
+            file.unlink()
         if done.returncode:
             raise ConfigurationError(
                 f"broker: the folder {self.folder} can't be prepared: {done.stderr.strip()[-500:]}"
             )
+
+
+def _quoted(argument: str | Path) -> str:
+    """Return an argument as Java reads it from a file of arguments."""
+    text = str(argument).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def _make_or_refuse(folder: Path) -> None:
+    """Make a folder for passwords and data, which nobody else may write."""
+    try:
+        make_folder(folder, parents=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"broker: {folder} can't be used: {error.strerror}; name another folder"
+        ) from None
 
 
 def class_path() -> str:
@@ -256,7 +280,7 @@ def class_path() -> str:
         When `jgo` is not installed, or can't get them.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-al" / "kafka"
-    cache.mkdir(parents=True, exist_ok=True)
+    _make_or_refuse(cache)
     fetching = FileLock.take(cache / "fetching", wait=True)  # one process gets them for all
     try:
         return _fetched(cache, cache / f"class-path-{VERSION}")
@@ -283,7 +307,7 @@ def _fetched(cache: Path, listed: Path) -> str:
             "look at the network, or name a mirror in jgo's own settings"
         ) from error
     found = os.pathsep.join(str(jar) for jar in jars)
-    listed.write_text(found, encoding="utf-8")
+    write_whole(listed, found)
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from stream_al.errors import ConfigurationError
+from stream_al.private_files import write_whole
 
 CERTIFICATE_DAYS = 3650
 """As long as anybody keeps the folder: brokers start no more on one that ended."""
@@ -21,10 +21,7 @@ def formatted_nodes(folder: Path) -> int:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that nobody else may read."""
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    write_whole(path, text)
 
 
 def password_file(folder: Path, user: str) -> Path:

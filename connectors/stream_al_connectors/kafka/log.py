@@ -18,6 +18,7 @@ from typing import assert_never
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.port import Outgoing, Owner, Position, Record
+from stream_al.private_files import make_folder
 from stream_al_connectors.kafka.asking import Asking
 from stream_al_connectors.kafka.clients import Place, Transport, Writer
 from stream_al_connectors.kafka.deadline import Deadline, end_process
@@ -218,7 +219,13 @@ class KafkaLog:
         is a member of one.
         """
         folder = Path(tempfile.gettempdir()) / f"stream-al-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            make_folder(folder)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{folder} can't be used for short locks: {error.strerror}; delete it, or set "
+                "TMPDIR to a folder of this user"
+            ) from None
         digest = blake2b(f"{self._config.app}/{name}".encode(), digest_size=8).hexdigest()
         lock = FileLock.take(folder / digest)
         return None if lock is None else _held(lock)

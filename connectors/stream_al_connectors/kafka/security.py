@@ -13,6 +13,7 @@ from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from stream_al.config import SECURITY_SECRETS, SecuritySection
 from stream_al.errors import ConfigurationError
+from stream_al.private_files import named_secret
 
 
 def security_settings(section: SecuritySection) -> dict[str, Any]:
@@ -120,11 +121,9 @@ def _usable(field: str, value: str, to_do: str) -> Iterator[None]:
 def _read(field: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(
-            f"log.security.{field} is {path!r}: {why}; name a readable file"
-        ) from None
+    except (OSError, ValueError) as error:
+        said = named_secret(f"log.security.{field}", Path(path), error)
+        raise ConfigurationError(f"{said}; name a readable file") from None
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc] # the client has no types

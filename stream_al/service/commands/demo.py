@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from stream_al.private_files import make_folder
 from stream_al.service.commands.common import err, print_json
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def demo(
     started = time.monotonic()
     data, examples = _examples(events)
     folder = FOLDER / "run"
+    make_folder(FOLDER)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    make_folder(folder)
     on_kafka = connector == "kafka"
     configuration = write_configuration(folder, share, bootstrap if on_kafka else None)
     config = load_config(configuration, {})

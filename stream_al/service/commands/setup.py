@@ -110,7 +110,9 @@ def init(
     Example: `stream-al init`
     """
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as opened_file:
+        if force:
+            file.unlink(missing_ok=True)
+        with file.open("x", encoding="utf-8") as opened_file:
             opened_file.write(TEMPLATE)
     except FileExistsError:
         raise ConfigurationError(

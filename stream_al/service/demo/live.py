@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from stream_al.config import Config
 from stream_al.errors import Ambiguous
 from stream_al.messages import Label
 from stream_al.port import Log, Outgoing
+from stream_al.private_files import append_to, write_whole
 from stream_al.service.demo.arms import DELAY_EVENTS_MAX, people
 from stream_al.service.demo.observer import Observer
 from stream_al.testing import Example, Injected
@@ -41,12 +43,11 @@ def write_configuration(folder: Path, share: float, bootstrap: str | None) -> Pa
         app = f"demo-{secrets.token_hex(4)}"
         log = {"connector": "kafka", "bootstrap_servers": bootstrap.split(",")}
         secret = folder / "gate.secret"
-        secret.write_text(secrets.token_hex(32), encoding="utf-8")
-        secret.chmod(0o600)
+        write_whole(secret, secrets.token_hex(32))
         gate["secret_file"] = str(secret)
     body = {"app": app, "log": log, "gate": gate, "http": {"port": 0}}
     path = folder / "stream-al.yaml"
-    path.write_text(yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
+    write_whole(path, yaml.safe_dump(body, sort_keys=False))
     return path
 
 
@@ -111,7 +112,7 @@ def run_live(
 
 def _start_worker(configuration: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "stream_al", "run", "--config", str(configuration)]
-    with configuration.with_name("worker.log").open("wb") as messages:
+    with os.fdopen(append_to(configuration.with_name("worker.log")), "ab") as messages:
         return subprocess.Popen(  # noqa: S603 - our own command, no shell
             command, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages
         )

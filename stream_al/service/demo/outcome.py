@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_al.errors import Ambiguous
+from stream_al.private_files import write_for_people
 from stream_al.service.demo.arms import ARMS
 from stream_al.service.demo.observer import Observer
 from stream_al.service.report import DemoFigures, Run, arm_figures, render, verdict
@@ -61,7 +62,7 @@ def write_report(figures: DemoFigures, path: Path) -> None:
         When the file can't be written.
     """
     try:
-        path.write_text(render(figures), encoding="utf-8")
+        write_for_people(path, render(figures))
     except OSError as error:
         raise Ambiguous(f"the report can't be written to {str(path)!r}: {error}") from None
 

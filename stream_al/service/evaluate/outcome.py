@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from stream_al.errors import Ambiguous
+from stream_al.private_files import write_for_people
 from stream_al.service.evaluate.columns import Labelled
 from stream_al.service.evaluate.plan import Plan
 from stream_al.service.evaluate.run import Ran
@@ -175,7 +176,7 @@ def write(path: Path, content: str) -> None:
         When it can't be written.
     """
     try:
-        path.write_text(content, encoding="utf-8")
+        write_for_people(path, content)
     except OSError as error:
         raise Ambiguous(f"the report can't be written to {str(path)!r}: {error.strerror}") from None
 
