@@ -166,7 +166,7 @@ def test_a_full_disk_is_a_line_and_the_worker_goes_on(deployment: Deployment) ->
     configure(deployment, model={"factory": "heavy:build"})
     worker = deployment.worker(file_bytes_max=DISK_BYTES)
     teach(deployment, 0, 8)
-    worker.wait_for("snapshot_not_written why=[Errno 27] File too large")
+    worker.wait_for('snapshot_not_written why="[Errno 27] File too large"')
     teach(deployment, 100, 8)
     until(lambda: len(deployment.messages("outcomes")) == 16)
 
@@ -238,7 +238,7 @@ def test_the_key_reaches_the_writer_and_the_loader(deployment: Deployment) -> No
     without = deployment.cli("snapshot", "verify")
     assert (without.code, "it is signed, and no key is set" in without.out) == (3, True)
     started = deployment.done("run", "--until-idle")
-    assert "why=it is signed, and no key is set" in started.err
+    assert 'why="it is signed, and no key is set"' in started.err
     assert (
         "snapshot_loaded part=engine" in deployment.done("run", "--until-idle", environment=KEY).err
     )
@@ -248,7 +248,7 @@ def test_the_key_reaches_the_writer_and_the_loader(deployment: Deployment) -> No
     ("section", "environment", "said"),
     [
         ({}, {"STREAM_AL_SNAPSHOTS__KEY": "short"}, "STREAM_AL_SNAPSHOTS__KEY has 5 characters"),
-        ({"key_file": "nowhere"}, {}, "snapshots.key_file is 'nowhere': No such file"),
+        ({"key_file": "nowhere"}, {}, "snapshots.key_file names no file that is there"),
         ({"keep": 0}, {}, "snapshots.keep is 0"),
         ({"every": 5}, {}, "did you mean `every_records`?"),
     ],

@@ -36,7 +36,7 @@ def write_configuration(folder: Path, share: float, bootstrap: str | None) -> Pa
     bootstrap
         Brokers, separated by commas: topics of its own there, in place of a file.
     """
-    log: dict[str, object] = {"path": str(folder / "demo.db")}
+    log: dict[str, object] = {"path": "demo.db"}
     gate: dict[str, object] = {"budget": {"share": share}}
     app = "demo"
     if bootstrap is not None:
@@ -44,7 +44,7 @@ def write_configuration(folder: Path, share: float, bootstrap: str | None) -> Pa
         log = {"connector": "kafka", "bootstrap_servers": bootstrap.split(",")}
         secret = folder / "gate.secret"
         write_whole(secret, secrets.token_hex(32))
-        gate["secret_file"] = str(secret)
+        gate["secret_file"] = secret.name
     body = {"app": app, "log": log, "gate": gate, "http": {"port": 0}}
     path = folder / "stream-al.yaml"
     write_whole(path, yaml.safe_dump(body, sort_keys=False))
