@@ -89,8 +89,8 @@ class ActiveLearner(TakesTurns):
         self._received = 0
         self._ticked_ms = NEVER_MS
         self._believed = BelievedTime()
-        self._event_reader = EventReader(config.events)
-        self._label_reader = LabelReader(config.labels)
+        self._event_reader = EventReader(engine.config.events)
+        self._label_reader = LabelReader(engine.config.labels)
 
     def _strategies(self) -> frozenset[str]:
         return known_uncertainties(members=self._engine.model.has_members)
