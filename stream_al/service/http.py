@@ -7,6 +7,7 @@ one, and nothing of theirs reaches the loop.
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import sys
@@ -23,6 +24,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from stream_al.config import HttpSection, LogSection
+from stream_al.errors import ConfigurationError
+from stream_al.service.listening import Address, address_of
 from stream_al.service.logs import log as log_line
 from stream_al.service.metrics import WorkerCollector
 
@@ -81,18 +84,31 @@ class Health:
 
 
 class Server:
-    """The worker's HTTP server; a taken port is replaced by a free one, and the log says so."""
+    """The worker's HTTP server; for a taken port the next free one serves, and the log says so.
 
-    def __init__(self, section: HttpSection, collector: WorkerCollector, health: Health) -> None:
+    Raises
+    ------
+    ConfigurationError
+        When the host is none of this machine, or the port is the system's own.
+    """
+
+    def __init__(
+        self, section: HttpSection, collector: WorkerCollector, health: Health, *, slot: int = 0
+    ) -> None:
         page = _Page(collector)
         handler = type("Handler", (_Handler,), {"page": page, "health": health})
-        try:
-            self._server = _Server((section.host, section.port), handler)
-        except OSError as error:
-            self._server = _Server((section.host, 0), handler)
-            log_line("port_taken", wanted=section.port, using=self.port, why=error.strerror)
+        address = address_of(section, slot)
+        self._server = _bound(address, handler)
+        if address.port not in (0, self.port):
+            log_line(
+                "port_taken",
+                wanted=address.port,
+                using=self.port,
+                why="another process listens there; name another http.port, or give each worker "
+                "a --slot of its own",
+            )
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        log_line("http_listening", host=section.host, port=self.port)
+        log_line("http_listening", host=address.host, port=self.port, url=address.url(self.port))
 
     @property
     def port(self) -> int:
@@ -103,6 +119,20 @@ class Server:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def _bound(address: Address, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    for port in (*address.ports, 0):
+        try:
+            return _Server(address._replace(port=port), handler)
+        except PermissionError:
+            raise ConfigurationError(
+                f"http.port: port {port} is the system's own; take one above 1,023"
+            ) from None
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not port:
+                raise
+    raise AssertionError("port 0 is free, or the system says why not")
 
 
 class _Page:
@@ -141,12 +171,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, address: Address, handler: type[BaseHTTPRequestHandler]) -> None:
         self._open: OrderedDict[Any, None] = OrderedDict()
         self._guard = threading.Lock()
         self._room = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self._failed_s = float("-inf")
-        super().__init__(address, handler)
+        self.address_family = address.family
+        super().__init__((address.host, address.port), handler)
 
     def server_bind(self) -> None:
         """Bind without asking for the host's full name, which can take a resolver's time-out."""

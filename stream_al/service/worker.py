@@ -201,9 +201,9 @@ def _credit(engine: Engine) -> float | None:
     return sum(gate.credit_labels for gate in engine.gates.values())
 
 
-def serve(worker: Worker, config: Config, *, until_idle: bool) -> None:
+def serve(worker: Worker, config: Config, *, slot: int = 0, until_idle: bool) -> None:
     """Run `worker` with its HTTP server; SIGTERM and SIGINT end it after the batch."""
-    server = Server(config.http, worker.collector, worker.health)
+    server = Server(config.http, worker.collector, worker.health, slot=slot)
     gc.freeze()  # what was imported and folded until now stays
     gc.set_threshold(COLLECT_AFTER)
     with _stopped_by_signals(worker):

@@ -133,6 +133,7 @@ def test_ready_comes_after_the_journal_is_folded(deployment: Deployment) -> None
     history = deployment.folder / "history.jsonl"
     rows = (native(n) | {"label": "spam"} for n in range(4_000))
     history.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    deployment.done("run", "--until-idle")
     deployment.done("seed", history)
     deployment.done("run", "--until-idle")
 
@@ -163,7 +164,7 @@ def test_taken_port_is_replaced(deployment: Deployment) -> None:
     """A second worker of the same configuration listens elsewhere, and its log says where."""
     first = deployment.worker()
     deployment.configure(http={"port": _port(first)})
-    second = deployment.worker("--slot", "1")
+    second = deployment.worker()
     assert "port_taken" in second.err
     assert _port(second) != _port(first)
     assert _get(second, "/healthz")[0] == 200

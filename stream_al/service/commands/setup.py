@@ -28,6 +28,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.exits import Exits
 from stream_al.service.groups import resolver_group, scorer_group
+from stream_al.service.listening import address_of, host_problems
 from stream_al.service.logs import start_logging
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load
 from stream_al.service.snapshotting import snapshot_problems, state_folder
@@ -145,6 +146,7 @@ def check(
     notes = [line for line in said if line.startswith("warning: ")]
     problems += snapshot_problems(settings)
     problems += [] if problems else gate_problems(settings)
+    problems += host_problems(settings.http)
     on_kafka = settings.log.connector == "kafka"
     if on_kafka:
         found, seen = _look_at_brokers(settings)
@@ -279,6 +281,7 @@ def run(
     start_logging()
     settings = configured(config, create=True)
     ready_to_decide(settings)
+    address_of(settings.http, slot or 0)
     folder = state_folder(settings)
     exits = Exits(None if folder is None else folder / f"exits-{slot or 0}.json")
     with (
@@ -300,4 +303,4 @@ def run(
             log, settings, role=role, secret=secret, name=name, clock=clock, begins=begins
         )
         worker.counters.exits = exits.counts
-        serve(worker, settings, until_idle=until_idle)
+        serve(worker, settings, slot=slot or 0, until_idle=until_idle)
