@@ -20,7 +20,7 @@ from math import sqrt
 from typing import NamedTuple, Self
 
 from stream_al.errors import ConfigurationError, Gone
-from stream_al.gate.allowance import UNIT, Allowance
+from stream_al.gate.allowance import HOUR_CREDIT_PART, UNIT, Allowance
 from stream_al.gate.packing import GateState, pack_state, unpack_state
 
 REMEMBERED_MAX = 100
@@ -29,6 +29,13 @@ REMEMBERED_MAX = 100
 HOUR_MS = 3_600_000
 HOURLY_SPREAD = 4
 """An event may take this part of the hour's credit: larger spreads the labels more evenly."""
+
+HOUR_BACK_MS = HOUR_MS
+"""A time that goes back by less adds nothing to the hour's credit."""
+
+HOUR_AHEAD_MS = HOUR_MS // HOUR_CREDIT_PART
+"""A time that is further ahead of the last one waits for the next record to agree: a wild one must
+neither fill the credit nor keep it from filling until that time."""
 
 HOURLY_RATE_MIN = 4_096
 """Below this a rate by the hour's credit counts as none (4 labels in a million events)."""
@@ -96,6 +103,7 @@ class Gate:
         "_floor",
         "_key",
         "_last_ms",
+        "_odd_ms",
         "_partition",
         "_peak",
         "_remembered",
@@ -120,6 +128,8 @@ class Gate:
         self._block_count = 0  # blocks opened
         self._credit = UNIT  # labels of the hour not yet spent; may go below 0
         self._last_ms: int | None = None  # record time the credit was filled at; None: hours off
+        # A record time far from the last, until the next record is there: both, or it was wild.
+        self._odd_ms: int | None = None
         self._remembered: deque[int] = deque(
             maxlen=REMEMBERED_MAX
         )  # last uncertainties, a byte each
@@ -214,7 +224,7 @@ class Gate:
         self._block_count += 1
         if allowance.hour_units is None:
             self._credit = UNIT
-            self._last_ms = None
+            self._last_ms = self._odd_ms = None
         return self._tokens + size
 
     def _limited_rate(
@@ -224,15 +234,41 @@ class Gate:
         rate = allowance.at_pressure(open_count, oldest_open_ms)
         if allowance.hour_units is None:
             return rate
-        elapsed_ms = at_ms - (at_ms if self._last_ms is None else self._last_ms)
-        if elapsed_ms >= 0 or elapsed_ms < -HOUR_MS:  # further back: the last time was wild
-            self._last_ms = at_ms
-        filled = min(max(elapsed_ms, 0), HOUR_MS) * allowance.hour_units // HOUR_MS
+        filled = min(self._passed_ms(at_ms), HOUR_MS) * allowance.hour_units // HOUR_MS
         self._credit = min(self._credit + filled, allowance.hour_credit_max)
         hourly = self._credit // (HOURLY_SPREAD * allowance.votes) if allowance.hour_units else 0
         rate = min(rate, hourly if hourly >= HOURLY_RATE_MIN else 0)
         self._credit -= rate * allowance.votes
         return rate
+
+    def _passed_ms(self, at_ms: int) -> int:
+        """Return the record time that passed for the hour's credit, and take it as passed.
+
+        The gate has no clock of its own, so no single record moves the time far, in either
+        direction: that takes two in a row, and the nearer of them counts.
+        """
+        last_ms, odd_ms = self._last_ms, self._odd_ms
+        self._odd_ms = None
+        if last_ms is None:
+            self._last_ms = at_ms
+            return 0
+        elapsed_ms = at_ms - last_ms
+        if -HOUR_BACK_MS <= elapsed_ms <= HOUR_AHEAD_MS:
+            self._last_ms = max(last_ms, at_ms)
+            return max(elapsed_ms, 0)
+        if odd_ms is None or (odd_ms > last_ms) != (elapsed_ms > 0):
+            self._odd_ms = at_ms
+            return 0
+        if elapsed_ms < 0:  # the last time was wild
+            self._last_ms = max(odd_ms, at_ms)
+            return 0
+        nearer_ms = min(odd_ms, at_ms)
+        if at_ms - nearer_ms <= HOUR_AHEAD_MS:
+            nearer_ms = at_ms
+        else:
+            self._odd_ms = at_ms
+        self._last_ms = nearer_ms
+        return nearer_ms - last_ms
 
     # ------------------------------------------------------------------ counting
 
@@ -279,6 +315,7 @@ class Gate:
                 block_count=self._block_count,
                 credit=self._credit,
                 last_ms=self._last_ms,
+                odd_ms=self._odd_ms,
                 remembered=bytes(self._remembered),
             ),
         )
@@ -306,6 +343,7 @@ class Gate:
         gate._block_count = state.block_count
         gate._credit = state.credit
         gate._last_ms = state.last_ms
+        gate._odd_ms = state.odd_ms
         gate._remembered.extend(state.remembered)
         gate._sorted = bytearray(sorted(state.remembered))
         return gate

@@ -1,9 +1,10 @@
 """A gate's state as text: what a log commits together with a partition's position.
 
 ``g1:<integers, by commas>:<remembered uncertainties in base85>:<check>.`` The first two characters
-are the version, the full stop is the end, so a worker may write more behind it. The check covers
-the partition too: a state that was cut, edited or taken from another partition would ask wrongly
-for ever, and is refused instead. Pure; base85 uses no colon, comma or full stop.
+are the version (``g2`` has one integer more, while a record time is in doubt), the full stop is the
+end, so a worker may write more behind it. The check covers the partition too: a state that was cut,
+edited or taken from another partition would ask wrongly for ever, and is refused instead. Pure;
+base85 uses no colon, comma or full stop.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ from stream_al.errors import Gone
 
 PACKED_CHARACTERS_MAX = 1_024
 VERSION_TAG = "g1"
+ODD_TAG = "g2"
 _END = "."
 
 
 class GateState(NamedTuple):
-    """The fields of a `Gate`, in the order they are written; `last_ms` is empty for None."""
+    """The fields of a `Gate`, in the order they are written; `last_ms` is empty for None.
+
+    `odd_ms` is written only where there is one, so that older versions read all other states.
+    """
 
     model_version: int
     sent: int
@@ -33,6 +38,7 @@ class GateState(NamedTuple):
     credit: int
     last_ms: int | None
     remembered: bytes
+    odd_ms: int | None = None
 
 
 def pack_state(partition: int, state: GateState) -> str:
@@ -44,9 +50,12 @@ def pack_state(partition: int, state: GateState) -> str:
     >>> pack_state(3, state)
     'g1:7,2,0,0,0,0,0,0,5,:VPa!s:8e471136.'
     """
-    *numbers, remembered = state
+    *numbers, remembered, odd_ms = state
     written = ",".join("" if number is None else str(number) for number in numbers)
-    body = f"{VERSION_TAG}:{written}:{b85encode(remembered).decode()}"
+    tag = VERSION_TAG
+    if odd_ms is not None:
+        tag, written = ODD_TAG, f"{written},{odd_ms}"
+    body = f"{tag}:{written}:{b85encode(remembered).decode()}"
     return f"{body}:{_check(partition, body)}{_END}"
 
 
@@ -65,10 +74,10 @@ def unpack_state(partition: int, text: str) -> GateState:
     True
     """
     tag = text.partition(":")[0]
-    if tag != VERSION_TAG:
+    if tag not in {VERSION_TAG, ODD_TAG}:
         raise Gone(
             f"the gate state of partition {partition} begins with {tag[:20]!r}, this version "
-            f"reads {VERSION_TAG!r}; run the version that wrote it"
+            f"reads {VERSION_TAG!r} and {ODD_TAG!r}; run the version that wrote it"
         )
     body, _, check = text.rpartition(":")
     if check != _check(partition, body) + _END:
@@ -78,9 +87,12 @@ def unpack_state(partition: int, text: str) -> GateState:
         )
     _, numbers, remembered = body.split(":")
     *counts, last_ms = numbers.split(",")
+    odd_ms = None
+    if tag == ODD_TAG:
+        odd_ms, last_ms = int(last_ms), counts.pop()
     fields: list[Any] = [int(count) for count in counts]
     fields.append(int(last_ms) if last_ms else None)
-    fields.append(b85decode(remembered))
+    fields += [b85decode(remembered), odd_ms]
     return GateState._make(fields)
 
 

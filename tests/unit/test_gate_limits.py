@@ -182,3 +182,99 @@ def test_burst_and_random_share_change_with_the_next_block() -> None:
 
     assert first < 1.0
     assert second == 4
+
+
+def asked_hourly(gate: Gate, allowed: Allowance, times_ms: list[int]) -> int:
+    return sum(gate.decide(0.5, at_ms, allowed).asked for at_ms in times_ms)
+
+
+AHEAD_MS = [7 * 60_000, 59 * 60_000, 61 * 60_000, 400 * 24 * HOUR_MS, 74 * 365 * 24 * HOUR_MS]
+
+
+@pytest.mark.parametrize("odd_ms", [*AHEAD_MS, -2 * HOUR_MS, -40 * 365 * 24 * HOUR_MS])
+def test_one_wild_record_time_neither_fills_the_hour_nor_mutes_it(odd_ms: int) -> None:
+    """C13: 59 minutes ahead, of 2100, of 1973: the stream is asked about as without it."""
+    allowed = allowance(1.0, per_hour=600.0)
+    times_ms = [START_MS + n * 1_000 for n in range(2 * 3_600)]
+    wild, plain = Gate(b"h", 0), Gate(b"h", 0)
+    assert asked_hourly(wild, allowed, times_ms) == asked_hourly(plain, allowed, times_ms)
+    credit = wild.credit_labels
+
+    at_ms = times_ms[-1] + odd_ms
+    asked = wild.decide(0.5, at_ms, allowed).asked
+    assert wild.credit_labels <= credit
+    later_ms = [times_ms[-1] + n * 1_000 for n in range(1, 3_600)]
+    with_it = asked + asked_hourly(wild, allowed, later_ms)
+    assert abs(with_it - asked_hourly(plain, allowed, later_ms)) <= 1
+
+
+@pytest.mark.parametrize("every", [1, 2, 7])
+def test_wild_times_again_and_again_do_not_fill_the_hour(every: int) -> None:
+    """C13: one producer in some has a clock an hour or a year ahead, or in 1973."""
+    allowed = allowance(1.0, per_hour=100.0)
+    gate = Gate(b"h", 0)
+    odd_ms = [HOUR_MS, -40 * 365 * 24 * HOUR_MS, 365 * 24 * HOUR_MS]
+    asked = 0
+    for n in range(4 * 3_600):
+        asked += gate.decide(0.5, START_MS + n * 1_000, allowed).asked
+        if n % every == 0:
+            asked += gate.decide(0.5, START_MS + n * 1_000 + odd_ms[n % 3], allowed).asked
+
+    assert asked / 4 == pytest.approx(100, rel=0.08)
+
+
+@pytest.mark.parametrize("gap_ms", AHEAD_MS)
+def test_after_a_quiet_night_the_hour_goes_on_with_the_second_record(gap_ms: int) -> None:
+    """C13: time that two records in a row agree about has passed, however long it was."""
+    allowed = allowance(1.0, per_hour=600.0)
+    gate = Gate(b"h", 0)
+    asked_hourly(gate, allowed, [START_MS + n * 1_000 for n in range(3_600)])
+    begin_ms = START_MS + HOUR_MS + gap_ms
+    credit = gate.credit_labels
+    gate.decide(0.5, begin_ms, allowed)
+    assert gate.credit_labels <= credit
+    gate.decide(0.5, begin_ms + 1_000, allowed)
+    assert gate.credit_labels > 30.0  # the rest of a tenth of the hour: a quarter is spent at once
+
+    later_ms = [begin_ms + n * 1_000 for n in range(2, 3_600)]
+    assert asked_hourly(gate, allowed, later_ms) == pytest.approx(600, rel=0.15)
+
+
+@pytest.mark.parametrize("every_ms", [10 * 60_000, 90 * 60_000])
+def test_a_slow_stream_gets_its_labels_an_event_later(every_ms: int) -> None:
+    """C13: where each record is far from the last, each one vouches for the one before it."""
+    gate, allowed = Gate(b"h", 0), allowance(1.0, per_hour=2.0)
+    times_ms = [START_MS + n * every_ms for n in range(400)]
+    hours = 400 * every_ms / HOUR_MS
+
+    wanted = min(2.0 * hours, 400 * 0.5)
+    assert asked_hourly(gate, allowed, times_ms) == pytest.approx(wanted, rel=0.1)
+
+
+def test_two_records_from_the_future_are_left_behind_by_two_of_now() -> None:
+    """C13: two in a row are believed, and so are the next two."""
+    gate, allowed = Gate(b"h", 0), allowance(1.0, per_hour=600.0)
+    asked_hourly(gate, allowed, [START_MS + n * 1_000 for n in range(3_600)])
+    future_ms = START_MS + 3 * 365 * 24 * HOUR_MS
+    asked_hourly(gate, allowed, [future_ms, future_ms + 1])
+
+    later_ms = [START_MS + HOUR_MS + n * 1_000 for n in range(3_600)]
+    assert asked_hourly(gate, allowed, later_ms) == pytest.approx(600, rel=0.15)
+
+
+def test_a_time_in_doubt_is_part_of_the_state() -> None:
+    """C13, I-h: between the two records the state is packed and unpacked; others stay `g1`."""
+    allowed = allowance(1.0, per_hour=600.0)
+    gate = Gate(b"h", 0)
+    gate.decide(0.5, START_MS, allowed)
+    assert gate.pack().startswith("g1:")
+    gate.decide(0.5, START_MS + HOUR_MS, allowed)
+    text = gate.pack()
+    assert text.startswith("g2:")
+    back = Gate.unpack(b"h", 0, text)
+    assert back.pack() == text
+    ahead = [START_MS + HOUR_MS + n * 1_000 for n in range(1, 2_000)]
+    assert [back.decide(0.5, at_ms, allowed) for at_ms in ahead] == [
+        gate.decide(0.5, at_ms, allowed) for at_ms in ahead
+    ]
+    assert back.pack().startswith("g1:")

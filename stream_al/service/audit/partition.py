@@ -35,7 +35,7 @@ SAME_IN_QUERY = (
     "reason",
     "segment",
 )
-GATE_FORMAT = "g1:"
+GATE_FORMATS = ("g1:", "g2:")
 
 
 class PartitionCheck:
@@ -296,10 +296,10 @@ class PartitionCheck:
     def _check_gate(self) -> None:
         """Compare what was committed with the position: the gate's version and its queries."""
         text = self._bounds.gates.get(self._partition, "")
-        if not text.startswith(GATE_FORMAT):
+        if not text.startswith(GATE_FORMATS):
             return
         place = Place(self._readers["events"].topic, self._partition, self._committed)
-        numbers = text[len(GATE_FORMAT) :].split(",", 2)
+        numbers = text[len(GATE_FORMATS[0]) :].split(",", 2)
         if len(numbers) < 3 or not (numbers[0].isdigit() and numbers[1].isdigit()):
             sentence = "the gate state that was committed here can't be read"
             self._findings.add("I6", "gate", place, sentence)
