@@ -59,7 +59,7 @@ def _commands() -> list[list[str]]:
     found = [one["command"] for one in _services()]
     found.append(BY_KIND["Job"]["spec"]["template"]["spec"]["containers"][0]["args"])
     shell = _worker()["command"][-1]
-    found.append(shell.replace('"${HOSTNAME##*-}"', "0").split()[2:])
+    found.append(shell.split("exec stream-al ")[1].replace('"$slot"', "0").split())
     return found
 
 
@@ -84,6 +84,17 @@ def test_commands_exist() -> None:
     for command in _commands():
         shown = CliRunner().invoke(app, [*command, "--help"])
         assert shown.exit_code == 0, (command, shown.output)
+
+
+def test_each_container_answers_on_the_same_port() -> None:
+    """C7: slot n listens on http.port + n; probes and Prometheus ask at one port everywhere."""
+    said = _worker()["command"][-1].replace("exec stream-al run", "echo $STREAM_AL_HTTP__PORT")
+    for slot in (0, 7):
+        environment = {"HOSTNAME": f"stream-al-{slot}"}
+        port = subprocess.run(["sh", "-c", said], env=environment, capture_output=True, check=True)
+        assert int(port.stdout.split()[0]) + slot == 8321
+    second = COMPOSE["services"]["worker-1"]
+    assert int(second["environment"]["STREAM_AL_HTTP__PORT"]) + int(second["command"][-1]) == 8321
 
 
 def test_each_worker_has_a_slot_of_its_own() -> None:
