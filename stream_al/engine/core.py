@@ -12,7 +12,8 @@ from typing import Any, assert_never
 
 from stream_al.config import Config
 from stream_al.engine.decision import Decision, mode_of, prediction_fields, query_of, reason_of
-from stream_al.errors import ConfigurationError
+from stream_al.engine.dumped import DUMP_FORMAT, check_format
+from stream_al.engine.lessons import Lesson, Selection
 from stream_al.gate import Allowance, Gate, uncertainty_measure
 from stream_al.messages import (
     ClosedEntry,
@@ -20,11 +21,11 @@ from stream_al.messages import (
     DigestEntry,
     Event,
     GoldEntry,
+    Inputs,
     JournalRecord,
     LabelEntry,
     Mode,
     ModelEntry,
-    Query,
     Reason,
     RetractionEntry,
     SeedEntry,
@@ -41,7 +42,6 @@ from stream_al.messages.statistics import proposals_of
 from stream_al.model import Model, StatisticsCollector
 from stream_al.quality import Quality
 
-DUMP_FORMAT = 2
 STATISTICS_FIRST_EVENTS = 30
 RAISED_MAX = 10_000
 RATE_DIGITS = 8
@@ -59,6 +59,8 @@ class Engine:
         The run-time settings in force at `version`.
     lineage
         The last `model` record folded; None until the journal's first record.
+    inputs
+        What of a configuration is in force at `version`, as the journal has it; None before it did.
     model, quality
         Folds over the journal since that record.
     gates
@@ -78,7 +80,8 @@ class Engine:
         self.version = 0
         self.settings: Settings = config.settings()
         self.lineage: ModelEntry | None = None
-        self._left_out: frozenset[str] = frozenset()  # events that the lineage never learns
+        self.inputs: Inputs | None = None
+        self._selection = Selection(None)
         self.model = Model(config)
         self.quality = Quality()
         self.gates: dict[int, Gate] = {}
@@ -190,12 +193,7 @@ class Engine:
         if not choice.asked or self._mode == "shadow":
             return Decision(prediction, None)
         gate.note_sent()
-        return Decision(prediction, self._query(event, features, prediction, at_ms))
-
-    def _query(
-        self, event: Event, features: dict[str, Any], prediction: dict[str, Any], at_ms: int
-    ) -> Query:
-        return query_of(
+        query = query_of(
             event,
             features,
             prediction,
@@ -203,6 +201,7 @@ class Engine:
             asked_at_ms=at_ms,
             expire_after_ms=self.config.labels.expire_after,
         )
+        return Decision(prediction, query)
 
     def predict(self, features: dict[str, Any]) -> tuple[dict[str, float], float]:
         """Return class → probability of guarded features, and the uncertainty in [0, 1]."""
@@ -240,12 +239,9 @@ class Engine:
                 if record.reason != "repeated":
                     self.quality.lost(record.reason)
             case RetractionEntry():
-                share = self.settings.gate.random_share
-                self.quality.retract(record, random_share=share)
+                self.quality.retract(record, random_share=self.settings.gate.random_share)
             case ControlEntry():
-                self.settings = self.settings.folded(record.patch)
-                self.last_control = record
-                self.settings_changed()
+                self._set(record)
             case StatisticsEntry():
                 self._take_in(record)
             case ModelEntry():
@@ -259,10 +255,20 @@ class Engine:
             case _:
                 assert_never(record)
 
+    def _set(self, entry: ControlEntry) -> None:
+        if entry.inputs is not None:  # its patch is empty
+            self.inputs = entry.inputs.after(self.inputs)
+            return
+        self.settings = self.settings.folded(entry.patch)
+        self.last_control = entry
+        self.settings_changed()
+
     def _begin_lineage(self, entry: ModelEntry, position: int, model: Model | None) -> None:
         assert (model is None) == (entry.start == "empty"), "a replay needs its refolded model"
         self.lineage = entry
-        self._left_out = frozenset(entry.without)
+        if entry.inputs is not None:
+            self.inputs = entry.inputs.after(self.inputs)
+        self._selection = Selection(entry)
         self.model = model or Model(self.config)
         if model is None and self._statistics is not None:
             self.model.set_statistics(self._statistics.numbers)  # of events: they stay true
@@ -296,9 +302,10 @@ class Engine:
         for collector in self._collectors.values():
             collector.settled = self._settled
 
-    def _learn(self, entry: LabelEntry | SeedEntry | VolunteeredEntry) -> None:
-        if not self.settings.modes.frozen and entry.event_id not in self._left_out:
-            self.model.take(entry, entry.label)
+    def _learn(self, entry: Lesson) -> None:
+        label = self._selection.label_of(entry, self.version - 1)
+        if label is not None and not self.settings.modes.frozen:
+            self.model.take(entry, label)
 
     def _count_closed(self, source: Source) -> None:
         self.closed[source.partition] = self.closed.get(source.partition, 0) + 1
@@ -331,7 +338,7 @@ class Engine:
     def load(cls, state: bytes) -> Engine:
         """Return the engine that `dump` wrote; never call it on bytes from a stranger."""
         parts = pickle.loads(state)  # noqa: S301 - documented: own, trusted bytes only
-        _check_format(parts["format"])
+        check_format(parts["format"])
         engine = cls(Config.model_validate(parts["config"]), secret=parts["secret"])
         engine.load_journal(parts["journal"])
         for partition, packed in parts["gates"].items():
@@ -350,6 +357,7 @@ class Engine:
                 "version": self.version,
                 "settings": self.settings.model_dump(mode="json"),
                 "lineage": self.lineage and self.lineage.model_dump(mode="json"),
+                "inputs": self.inputs and self.inputs.model_dump(mode="json"),
                 "last_control": self.last_control and self.last_control.model_dump(mode="json"),
                 "model": self.model.dump(),
                 "quality": self.quality,
@@ -373,27 +381,20 @@ class Engine:
         assert not self.version, "only an engine that folded nothing can begin elsewhere"
         assert not self.gates, "partitions are opened after the journal is folded"
         parts = pickle.loads(data)  # noqa: S301 - documented: own, trusted bytes only
-        _check_format(parts["format"])
-        lineage, control, found = (parts[k] for k in ("lineage", "last_control", "statistics"))
+        check_format(parts["format"])
+        found, inputs = parts["statistics"], parts.get("inputs")  # before 0.2.0 no inputs
         settings = Settings.model_validate(parts["settings"])
-        lineage = lineage and ModelEntry.model_validate(lineage)
-        control = control and ControlEntry.model_validate(control)
+        lineage = parts["lineage"] and ModelEntry.model_validate(parts["lineage"])
+        control = parts["last_control"] and ControlEntry.model_validate(parts["last_control"])
         statistics = found and StatisticsEntry.model_validate(found)
         model = Model.load(self.config, parts["model"])
         if statistics:
             self._take_in(statistics)
         self.version, self.settings = parts["version"], settings
         self.lineage, self.last_control = lineage, control
-        self._left_out = frozenset(lineage.without) if lineage else frozenset()
+        self.inputs = inputs and Inputs.model_validate(inputs)
+        self._selection = Selection(lineage)
         self.model, self.quality = model, parts["quality"]
         self.closed, self._raised = parts["closed"], parts["raised"]
         self.starts = Starts(parts.get("starts"))
         self.settings_changed()
-
-
-def _check_format(found: int) -> None:
-    if found != DUMP_FORMAT:
-        raise ConfigurationError(
-            f"the state has format {found}, this version reads {DUMP_FORMAT}; "
-            "load it with the version that wrote it, or start from the journal"
-        )

@@ -17,12 +17,16 @@ from pydantic import ValidationError
 from stream_al.config import Config
 from stream_al.labels.classes import NewClass
 from stream_al.messages import (
+    FOREVER,
+    SECRET_KEY,
     ControlEntry,
     ControlProposal,
     GoldEntry,
+    Inputs,
     JournalRecord,
     ModelEntry,
     SeedEntry,
+    Selected,
     Settings,
     initial_patch,
 )
@@ -79,6 +83,25 @@ def _hashed(parts: tuple[str, ...]) -> int:
     text = "".join(f"{len(part)}:{part}" for part in parts)
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
+
+
+def proposal_problem(
+    proposal: ControlProposal,
+    settings: Settings,
+    lineage: ModelEntry | None,
+    known_uncertainties: Callable[[], Iterable[str]] | None,
+) -> str | None:
+    """Return what is wrong with a proposal, in words for its author; None if nothing."""
+    match proposal.kind:
+        case "control":
+            return control_problem(settings, proposal.patch, known_uncertainties)
+        case "model":
+            return model_problem(proposal)
+        case "mapping":
+            assert lineage is not None, "the resolver's `start` comes first"
+            return mapping_problem(proposal, lineage)
+        case "seed" | "gold":
+            return seed_problem(proposal)
 
 
 def control_problem(
@@ -171,17 +194,33 @@ def model_problem(proposal: ControlProposal) -> str | None:
         if not getattr(proposal, name):
             value = getattr(proposal, name)
             return f"{name}: {value!r}: a new lineage needs config_hash and preset"
+    if proposal.start == "empty" and proposal.selected is not None:
+        return "selected: a lineage that starts empty selects nothing; start it from a replay"
+    return None
+
+
+def mapping_problem(proposal: ControlProposal, lineage: ModelEntry) -> str | None:
+    """Return what is wrong with a proposed mapping, in words for its author; None if nothing."""
+    if proposal.inputs is None:
+        return "inputs: None: a mapping comes with what it decides"
+    if proposal.config_hash != lineage.config_hash:
+        return (
+            f"config_hash: {proposal.config_hash!r}: its types, classes or model are not those of "
+            f"the lineage in force ({lineage.config_hash}); `stream-al model activate` starts one "
+            "that has them"
+        )
     return None
 
 
 def control_entry(proposal: ControlProposal, *, now_ms: int) -> ControlEntry:
-    """Return the record of a sound patch."""
+    """Return the record of a sound patch, or of a sound mapping."""
     return ControlEntry(
         at_ms=now_ms,
         actor=proposal.actor,
         reason=proposal.reason,
-        patch=proposal.patch,
+        patch={} if proposal.kind == "mapping" else proposal.patch,
         proposal_id=proposal.proposal_id,
+        inputs=proposal.inputs if proposal.kind == "mapping" else None,
     )
 
 
@@ -238,6 +277,7 @@ def model_entry(
         actor=proposal.actor,
         reason=proposal.reason,
         proposal_id=proposal.proposal_id,
+        inputs=proposal.inputs,
         **_replayed(proposal, before, end),
     )
 
@@ -249,16 +289,67 @@ def _replayed(
     if proposal.start == "empty" or before is None:
         return {}
     lineage, position = before
-    again = lineage.start == "replay"
+    wanted = proposal.selected or Selected()
+    bounds = {
+        event_id: bound
+        for event_id, bound in lineage.bounds().items()
+        if bound == FOREVER or not wanted.anew
+    }
+    for event_id in proposal.without:
+        bounds[event_id] = max(bounds.get(event_id, 0), end if wanted.corrections else FOREVER)
+    without = tuple(sorted(bounds))
+    ever = all(bound == FOREVER for bound in bounds.values())
+    more = _selected(wanted, None if wanted.anew else lineage)
     return {
-        "start": "replay",
-        "lessons_from": lineage.lessons_from if again else position,
-        "without": tuple(sorted({*lineage.without, *proposal.without})),
+        "start": "selected" if more else "replay",
+        "lessons_from": position if lineage.start == "empty" else lineage.lessons_from,
+        "without": without,
+        "without_to": None
+        if ever
+        else tuple(-1 if bounds[one] == FOREVER else bounds[one] for one in without),
         "thawed_to": end if proposal.learn_frozen else lineage.thawed_to,
+        **more,
     }
 
 
-def first_entries(config: Config, *, chain: str, now_ms: int) -> list[JournalRecord]:
+def _selected(wanted: Selected, before: ModelEntry | None) -> dict[str, Any]:
+    """Return what is left out beside events: what was before, and what is wanted now.
+
+    Examples
+    --------
+    >>> fields = {"at_ms": 0, "model_id": "m", "config_hash": "", "preset": "", "actor": "ops"}
+    >>> before = ModelEntry(**fields, reason="", renamed={"Spam": "spam"}, since_ms=7)
+    >>> wanted = Selected(without_classes=("spam",), renamed={"spam": "bad"})
+    >>> found = _selected(wanted, before)
+    >>> found["without_classes"], sorted(found["renamed"].items()), found["since_ms"]
+    (('Spam', 'spam'), [('Spam', 'bad'), ('spam', 'bad')], 7)
+    >>> _selected(Selected(), None)
+    {}
+    """
+    gone = wanted.without_classes
+    renamed: dict[str, str] = {}
+    annotators: tuple[str, ...] = ()
+    since_ms, corrected = None, False
+    if before is not None:
+        renamed, since_ms = dict(before.renamed or {}), before.since_ms
+        gone = (*gone, *(before.without_classes or ()))
+        annotators, corrected = before.without_annotators or (), bool(before.corrected)
+    also = [old for old, new in renamed.items() if new in wanted.without_classes]
+    times = [time for time in (wanted.since_ms, since_ms) if time is not None]
+    found = {
+        "corrected": wanted.corrected or corrected,
+        "since_ms": max(times, default=None),
+        "without_annotators": tuple(sorted({*annotators, *wanted.without_annotators})),
+        "without_classes": tuple(sorted({*gone, *also})),
+        "renamed": wanted.renamed
+        | {old: wanted.renamed.get(new, new) for old, new in renamed.items()},
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def first_entries(
+    config: Config, *, chain: str, now_ms: int, inputs: Inputs | None = None
+) -> list[JournalRecord]:
     """Return what an empty journal begins with: the lineage and the configured settings."""
     proposal = ControlProposal(
         kind="model",
@@ -267,6 +358,7 @@ def first_entries(config: Config, *, chain: str, now_ms: int) -> list[JournalRec
         reason="the journal was empty",
         config_hash=config.model_hash(),
         preset=config.model.factory or config.model.preset,
+        inputs=inputs,
     )
     model = model_entry(proposal, chain=chain, now_ms=now_ms)
     patch = initial_patch(config.settings())
@@ -285,3 +377,15 @@ def division_entries(config: Config, settings: Settings, *, now_ms: int) -> list
     reason = "the configuration divides the budget anew"
     entry = ControlEntry(at_ms=now_ms, actor=ACTOR, reason=reason, patch=patch)
     return [entry] if patch else []
+
+
+def unknown_inputs(
+    own: Inputs | None, in_force: Inputs | None, *, now_ms: int
+) -> list[JournalRecord]:
+    """Return the record of our own inputs, when the journal knows none, or not the secret."""
+    if own is None:
+        return []
+    missing = in_force is None or (SECRET_KEY in own.digests and SECRET_KEY not in in_force.digests)
+    reason = "what decides predictions and queries here"
+    entry = ControlEntry(at_ms=now_ms, actor=ACTOR, reason=reason, patch={}, inputs=own)
+    return [entry] if missing else []

@@ -30,14 +30,13 @@ from stream_al.labels.hearing import answerable, hear
 from stream_al.labels.proposals import (
     ProposalResult,
     control_entry,
-    control_problem,
     division_entries,
     first_entries,
     gold_entry,
     model_entry,
-    model_problem,
+    proposal_problem,
     seed_entry,
-    seed_problem,
+    unknown_inputs,
 )
 from stream_al.labels.resolution import Resolution
 from stream_al.labels.rulings import Heard, needs_first, rule
@@ -46,6 +45,7 @@ from stream_al.labels.views import AnnotatorView, ClassView, OldestPending, Open
 from stream_al.messages import (
     ControlProposal,
     DigestEntry,
+    Inputs,
     JournalRecord,
     Label,
     LabelEntry,
@@ -76,6 +76,8 @@ class Resolver:
         of closed queries are not kept in memory.
     known_uncertainties
         Gives the names that `gate.uncertainty` may take; None for any.
+    inputs
+        What this configuration decides: journaled where the journal knows none; None for silence.
 
     Attributes
     ----------
@@ -89,9 +91,11 @@ class Resolver:
         *,
         read_back: Callable[[int], LabelEntry | None],
         known_uncertainties: Callable[[], frozenset[str]] | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         self._config = config
         self._classes = config.labels.classes
+        self._inputs = inputs
         self._read_back = read_back
         self._known_uncertainties = known_uncertainties
         self._state = LabelState(config)
@@ -111,6 +115,11 @@ class Resolver:
     def lineage(self) -> ModelEntry | None:
         """The model record in force; None on an empty journal."""
         return self._state.lineage
+
+    @property
+    def inputs(self) -> Inputs | None:
+        """What of a configuration is in force, as the journal has it."""
+        return self._state.inputs
 
     @property
     def chain(self) -> str:
@@ -318,9 +327,12 @@ class Resolver:
         On an empty journal the lineage and the configured settings; later the division of the
         budget, when partitions or votes were changed in the configuration; and where inputs begin.
         """
-        first = division_entries(self._config, self.settings, now_ms=now_ms)
+        config, own = self._config, self._inputs
         if self.lineage is None:
-            first = first_entries(self._config, chain=self.chain, now_ms=now_ms)
+            first = first_entries(config, chain=self.chain, now_ms=now_ms, inputs=own)
+        else:
+            first = division_entries(config, self.settings, now_ms=now_ms)
+            first += unknown_inputs(own, self.inputs, now_ms=now_ms)
         return self._decided([*first, *begins])
 
     def ready_for(self, proposal: ControlProposal) -> bool:
@@ -331,8 +343,8 @@ class Resolver:
         """Judge what an operator proposes; a proposal that came before changes nothing."""
         if (proposal.proposal_id,) in self._state.proposals:
             return ProposalResult()
-        new_class = None
-        problem = self._problem(proposal)
+        known, new_class = self._known_uncertainties, None
+        problem = proposal_problem(proposal, self.settings, self.lineage, known)
         if problem is None and proposal.kind in {"seed", "gold"}:
             entered = self._state.classes.enter(proposal.label or "", self._classes)
             proposal = proposal.model_copy(update={"label": entered.name})
@@ -341,7 +353,7 @@ class Resolver:
             return ProposalResult(problem=problem)
         record: JournalRecord
         match proposal.kind:
-            case "control":
+            case "control" | "mapping":
                 record = control_entry(proposal, now_ms=now_ms)
             case "model":
                 assert self.lineage is not None, "`start` comes first"
@@ -361,16 +373,6 @@ class Resolver:
                 if self._state.gold.get(record.event_id) == question_of(record):
                     return ProposalResult()
         return ProposalResult(records=tuple(self._decided([record])), new_class=new_class)
-
-    def _problem(self, proposal: ControlProposal) -> str | None:
-        match proposal.kind:
-            case "control":
-                known = self._known_uncertainties
-                return control_problem(self.settings, proposal.patch, known)
-            case "model":
-                return model_problem(proposal)
-            case "seed" | "gold":
-                return seed_problem(proposal)
 
     def on_statistics(self, proposal: StatisticsProposal, *, now_ms: int) -> list[JournalRecord]:
         """Merge what a scorer measured; return the record when there is enough for one."""

@@ -34,6 +34,7 @@ from stream_al.messages import (
     ControlEntry,
     DigestEntry,
     GoldEntry,
+    Inputs,
     JournalRecord,
     LabelEntry,
     ModelEntry,
@@ -60,6 +61,8 @@ class LabelState:
         The run-time settings in force; the configured ones before the first control record.
     lineage, lineage_at
         The last `model` record, None on an empty journal, and its position.
+    inputs
+        What of a configuration is in force, as the journal has it; None before it did.
     chain
         Chain hash of the last record folded.
     first_at_ms
@@ -96,6 +99,7 @@ class LabelState:
     """
 
     last_at_ms: int | None = None  # of the class: states that were pickled before have none
+    inputs: Inputs | None = None  # of the class: states that were pickled before 0.2.0 have none
 
     def __init__(self, config: Config) -> None:
         self.settings: Settings = config.settings()
@@ -223,6 +227,7 @@ class LabelState:
     def _begin_lineage(self, record: ModelEntry, position: int) -> None:
         self.lineage = record
         self.lineage_at = position
+        self._take_inputs(record)
         for event_id in record.without:
             self.gold.forget(event_id)
         if record.start == "empty":
@@ -334,10 +339,15 @@ class LabelState:
 
     def _fold_control(self, entry: ControlEntry) -> None:
         self._remember_proposal(entry.proposal_id)
+        self._take_inputs(entry)
         try:
             self.settings = self.settings.patched(entry.patch)
         except ValidationError:
             self.skipped_count += 1
+
+    def _take_inputs(self, entry: ControlEntry | ModelEntry) -> None:
+        if entry.inputs is not None:
+            self.inputs = entry.inputs.after(self.inputs)
 
     def _remember_proposal(self, proposal_id: str | None) -> None:
         if proposal_id is not None:

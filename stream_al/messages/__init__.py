@@ -21,18 +21,20 @@ from stream_al.messages.event import (
     Reason,
     ShadowPrediction,
 )
+from stream_al.messages.inputs import SECRET_KEY, Inputs
 from stream_al.messages.journal import (
     CHAIN_START,
+    FOREVER,
     NO_QUERY,
     Asked,
     ClosedEntry,
     ControlEntry,
-    ControlProposal,
     DigestEntry,
     Entry,
     GoldEntry,
     JournalRecord,
     LabelEntry,
+    LineageStart,
     ModelEntry,
     NumberStatistics,
     NumberSums,
@@ -58,6 +60,7 @@ from stream_al.messages.label import (
 )
 from stream_al.messages.linked import Link, link_of
 from stream_al.messages.packing import packed, unpacked
+from stream_al.messages.proposals import ControlProposal, Selected
 from stream_al.messages.settings import OFF, Budget, GateSettings, Modes, Off, Section, Settings
 from stream_al.messages.starts import Start, Starts
 from stream_al.messages.values import (
@@ -74,11 +77,13 @@ __all__ = [
     "CLASSES_MAX",
     "CLASS_CHARACTERS_MAX",
     "EVENT_ID_CHARACTERS_MAX",
+    "FOREVER",
     "MILLISECONDS_BELOW",
     "NO_QUERY",
     "OFF",
     "SCHEMA_VERSION",
     "SECONDS_BELOW",
+    "SECRET_KEY",
     "WRITTEN",
     "Asked",
     "Budget",
@@ -94,10 +99,12 @@ __all__ = [
     "Features",
     "GateSettings",
     "GoldEntry",
+    "Inputs",
     "JournalRecord",
     "Label",
     "LabelEntry",
     "LabelKind",
+    "LineageStart",
     "Link",
     "Message",
     "Mode",
@@ -115,6 +122,7 @@ __all__ = [
     "RetractionEntry",
     "Section",
     "SeedEntry",
+    "Selected",
     "Settings",
     "ShadowPrediction",
     "Source",

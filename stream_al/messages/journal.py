@@ -22,14 +22,16 @@ from pydantic import (
 
 from stream_al.errors import ConfigurationError
 from stream_al.messages.base import SCHEMA_VERSION, Features, OwnMessage, Source
+from stream_al.messages.inputs import Inputs
 from stream_al.messages.label import LabelKind
 from stream_al.messages.settings import Settings
 
 CHAIN_START = "0" * 32
-WITHOUT_MAX = 10_000
-"""Events that a lineage may leave out: the record that says so has to fit into a log."""
 NO_QUERY = Source(partition=-1, offset=-1)
 """The place of no record: of what was never asked."""
+FOREVER = 1 << 62
+"""The bound of an event that a lineage never learns of."""
+LineageStart = Literal["empty", "replay", "selected"]
 ClosedReason = Literal["skipped", "unsure", "expired", "repeated"]
 
 
@@ -143,14 +145,20 @@ class RetractionEntry(Entry):
     asked: Asked
 
 
-class ControlEntry(Entry):
-    """A change of the run-time settings, by whom and why; `proposal_id` is the operator's."""
+class ControlEntry(Grown):
+    """A change of the run-time settings, by whom and why; `proposal_id` is the operator's.
+
+    One with `inputs` says which mapping is in force from here on, and has an empty patch.
+    """
+
+    LATER = frozenset({"inputs"})
 
     kind: Literal["control"] = "control"
     actor: str
     reason: str
     patch: dict[str, Any]
     proposal_id: str | None = None
+    inputs: Inputs | None = None
 
 
 class SeedEntry(Entry):
@@ -207,33 +215,65 @@ class StatisticsEntry(Entry):
     send_every: int
 
 
-class ModelEntry(Entry):
+class ModelEntry(Grown):
     """A new lineage: which model, from what start. The journal's first record is one.
 
     Attributes
     ----------
     start
         `empty`: a model that knows nothing. `replay`: one that learns again what the journal holds
-        before this record, as the next three say.
+        before this record, as the rest says. `selected` is the same, and more is said than versions
+        before 0.2.0 understand: they stop.
     lessons_from
         Journal position of the first record whose lesson counts.
-    without
-        Events whose lessons are left out.
+    without, without_to
+        Events whose lessons are left out; for each the position below which, -1 for all of them.
+        Below it the correction of a label still counts. None: all, for all.
     thawed_to
         Lessons that were journaled while learning was frozen count below this position.
+    corrected
+        Of the lessons before this record only each event's final label counts.
+    since_ms
+        Lessons from before this time are left out.
+    without_annotators, without_classes, renamed
+        Whose labels and which classes are left out, and class → its new name; while it lasts.
+    inputs
+        What of the configuration decides predictions from here on; None where that stays.
     """
+
+    LATER = frozenset(
+        {
+            *("without_to", "corrected", "since_ms", "without_annotators", "without_classes"),
+            *("renamed", "inputs"),
+        }
+    )
 
     kind: Literal["model"] = "model"
     model_id: str
     config_hash: str
     preset: str
-    start: Literal["empty", "replay"] = "empty"
+    start: LineageStart = "empty"
     lessons_from: int = 0
     without: tuple[str, ...] = ()
     thawed_to: int = 0
     actor: str
     reason: str
     proposal_id: str | None = None
+    without_to: tuple[int, ...] | None = None
+    corrected: bool | None = None
+    since_ms: int | None = None
+    without_annotators: tuple[str, ...] | None = None
+    without_classes: tuple[str, ...] | None = None
+    renamed: dict[str, str] | None = None
+    inputs: Inputs | None = None
+
+    def bounds(self) -> dict[str, int]:
+        """Return event in `without` → the position below which its lessons are left out."""
+        to = self.without_to or (-1,) * len(self.without)
+        return {
+            event_id: FOREVER if bound < 0 else bound
+            for event_id, bound in zip(self.without, to, strict=True)
+        }
 
 
 class StartEntry(Entry):
@@ -335,31 +375,6 @@ _SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=T
 
 def _hash(value: Any) -> str:
     return blake2b(_SORTED.encode(value).encode(), digest_size=16).hexdigest()
-
-
-class ControlProposal(OwnMessage):
-    """What an operator proposes on the controls topic; the resolver validates and journals it.
-
-    `kind` is `control` (a settings patch), `seed` (one labelled example), `gold` (one known answer)
-    or `model` (activate): the last one with what to start from, `without` which events, and whether
-    lessons that were frozen so far are learnt now.
-    """
-
-    kind: Literal["control", "seed", "gold", "model"] = "control"
-    proposal_id: str
-    actor: str = Field(min_length=1)
-    reason: str = ""
-    patch: dict[str, Any] = {}
-    event_id: str | None = None
-    label: str | None = None
-    features: Features | None = None
-    segment: str | None = None
-    meta: Any = None
-    config_hash: str | None = None
-    preset: str | None = None
-    start: Literal["empty", "replay"] = "empty"
-    without: tuple[str, ...] = Field(default=(), max_length=WITHOUT_MAX)
-    learn_frozen: bool = False
 
 
 class NumberSums(OwnMessage):

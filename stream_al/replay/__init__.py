@@ -5,7 +5,7 @@ from stream_al.replay.recorded import Closing, Recorded
 from stream_al.replay.refold import Refold
 from stream_al.replay.self_check import SelfChecked
 from stream_al.replay.support import Amount, Estimates
-from stream_al.replay.verify import Reproduction, reproduce
+from stream_al.replay.verify import Reading, Reproduction, reproduce
 from stream_al.replay.what_if import REPEATS_MAX, Spent, WhatIf, WhatIfReport, WouldAsk
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Amount",
     "Closing",
     "Estimates",
+    "Reading",
     "Recorded",
     "Refold",
     "Reproduction",

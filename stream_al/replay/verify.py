@@ -11,11 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from stream_al.config import EventsSection
 from stream_al.engine import Engine, EventReader
 from stream_al.engine.decision import prediction_fields, prediction_wire
 from stream_al.errors import InvalidInput
 from stream_al.gate import Choice
 from stream_al.messages import Prediction, ShadowPrediction, Source, time_ms
+from stream_al.model.guard import Guard
 
 NAMED_MAX = 10
 SECOND_MS = 1_000
@@ -33,6 +35,8 @@ class Reproduction:
         Predictions whose event the log does not hold any more.
     redacted
         Predictions of a model that learnt what was blanked since: they can't be made again.
+    elsewhere
+        Predictions of models of another configuration than the one that verifies.
     different
         The first `NAMED_MAX` events that came out otherwise, each with a sentence.
     """
@@ -41,6 +45,7 @@ class Reproduction:
     equal: int = 0
     missing: int = 0
     redacted: int = 0
+    elsewhere: int = 0
     different: list[tuple[Source, str]] = field(default_factory=list)
 
     def note(self, source: Source, problem: str | None) -> None:
@@ -52,8 +57,16 @@ class Reproduction:
             self.different.append((source, problem))
 
 
+class Reading:
+    """How events are read and guarded by one `events` section."""
+
+    def __init__(self, section: EventsSection) -> None:
+        self.reader = EventReader(section)
+        self.guard = Guard(section)
+
+
 def reproduce(
-    engine: Engine, reader: EventReader, stored: bytes, event: bytes, timestamp_ms: int
+    engine: Engine, reading: Reading, stored: bytes, event: bytes, timestamp_ms: int
 ) -> str | None:
     """Make a stored prediction again; return what differs, None when it is the same bytes.
 
@@ -61,6 +74,8 @@ def reproduce(
     ----------
     engine
         At the version that the prediction names.
+    reading
+        How events were read at that time.
     stored, event
         The bytes of the prediction and of its event.
     timestamp_ms
@@ -69,8 +84,8 @@ def reproduce(
     try:
         shadow = b'"would_query"' in stored
         said = (ShadowPrediction if shadow else Prediction).model_validate_json(stored)
-        read = reader.read(event)
-        probabilities, uncertainty = engine.predict(engine.model.clean(read.features))
+        read = reading.reader.read(event)
+        probabilities, uncertainty = engine.predict(reading.guard.clean(read.features))
     except (ValidationError, InvalidInput) as error:
         return f"it can't be made again: {str(error).splitlines()[0]}"
     if said.model_version != engine.version:

@@ -1,4 +1,4 @@
-"""`model activate`: starts the configured model, also when no worker of this configuration may run.
+"""`model activate`, `mapping activate`: also when no worker of this configuration may run.
 
 A worker of another configuration journals the proposal and then ends. Where none runs, this process
 becomes the resolver for as long as that takes.
@@ -7,10 +7,9 @@ becomes the resolver for as long as that takes.
 from __future__ import annotations
 
 import uuid
-from typing import Literal
 
 from stream_al.config import Config
-from stream_al.messages import ControlProposal
+from stream_al.messages import ControlProposal, Inputs, LineageStart, Selected
 from stream_al.model import Model
 from stream_al.port import Log
 from stream_al.service.clock import Clock
@@ -27,11 +26,16 @@ def lineage_proposal(
     *,
     actor: str,
     reason: str,
-    start: Literal["empty", "replay"] = "empty",
+    start: LineageStart = "empty",
     without: tuple[str, ...] = (),
     learn_frozen: bool = False,
+    selected: Selected | None = None,
+    inputs: Inputs | None = None,
 ) -> ControlProposal:
-    """Return the proposal of a new lineage of the configured model."""
+    """Return the proposal of a new lineage of the configured model.
+
+    `inputs`: the mapping that is put in force with it; None to leave that as it is.
+    """
     return ControlProposal(
         kind="model",
         proposal_id=uuid.uuid4().hex,
@@ -42,11 +46,25 @@ def lineage_proposal(
         start=start,
         without=without,
         learn_frozen=learn_frozen,
+        selected=selected,
+        inputs=inputs,
+    )
+
+
+def mapping_proposal(config: Config, inputs: Inputs, *, actor: str, reason: str) -> ControlProposal:
+    """Return the proposal of the configured mapping."""
+    return ControlProposal(
+        kind="mapping",
+        proposal_id=uuid.uuid4().hex,
+        actor=actor,
+        reason=reason,
+        config_hash=config.model_hash(),
+        inputs=inputs,
     )
 
 
 def activate(log: Log, config: Config, proposal: ControlProposal, *, clock: Clock) -> Answer:
-    """Propose a lineage; return what became of it.
+    """Propose a lineage or mapping; return what became of it.
 
     Neither in force nor refused when no running resolver, nor this process, journaled it in time.
     """

@@ -273,3 +273,17 @@ def _letter(record: Record) -> DeadLetter | None:
         return DeadLetter.model_validate_json(record.value)
     except ValidationError:
         return None
+
+
+def check_size(record: Record, bytes_max: int) -> None:
+    """Refuse a record that is larger than `bytes_max`.
+
+    Raises
+    ------
+    InvalidInput
+        `TooLarge`.
+    """
+    if len(record.value) > bytes_max:
+        raise InvalidInput(
+            "TooLarge", f"the record has {len(record.value):,} bytes, {bytes_max:,} are allowed"
+        )

@@ -13,13 +13,20 @@ from dataclasses import dataclass
 from stream_al.config import Config
 from stream_al.engine import Engine
 from stream_al.errors import Diverged
-from stream_al.messages import DigestEntry, JournalRecord, ModelEntry
+from stream_al.messages import (
+    ControlEntry,
+    DigestEntry,
+    Inputs,
+    JournalRecord,
+    ModelEntry,
+)
 from stream_al.port import Log
 from stream_al.replay import Refold
 from stream_al.service.clock import Clock
 from stream_al.service.environment import environment
-from stream_al.service.groups import check_lineage, read_to_end
+from stream_al.service.groups import read_to_end
 from stream_al.service.logs import log as log_line
+from stream_al.service.mapping import Fit
 from stream_al.service.strays import Links, links_at
 
 READ_RECORDS_MAX = 200
@@ -87,6 +94,9 @@ class Follower:
     ----------
     on_compared
         Judges a journaled digest that this process has one for too.
+    inputs
+        By what this process predicts and asks: the journal's must be the same. None for one that
+        does neither.
 
     Attributes
     ----------
@@ -104,8 +114,10 @@ class Follower:
         *,
         clock: Clock,
         on_compared: Callable[[Comparison], None] | None = None,
+        inputs: Inputs | None = None,
     ) -> None:
         self.engine = engine
+        self._fit = Fit(config, inputs)
         self.digests: dict[int, Digest] = {}
         self._log = log
         self._config = config
@@ -148,7 +160,7 @@ class Follower:
         if not self._reached_end and self.at_end:
             # Lineages on the way to the end are history; the one in force there is not.
             self._reached_end = True
-            check_lineage(self.engine.lineage, self._config)
+            self._fit.check(self.engine.lineage, self.engine.inputs)
         return folded
 
     def follow_to(self, position: int) -> bool:
@@ -175,9 +187,9 @@ class Follower:
             entry = links.take(record)
             if entry is None:
                 continue
-            if self._reached_end and isinstance(entry, ModelEntry):
-                check_lineage(entry, self._config)  # before it replaces the model in use
-            if isinstance(entry, ModelEntry) and entry.start == "replay":
+            if self._reached_end and isinstance(entry, ModelEntry | ControlEntry):
+                self._check(entry)
+            if isinstance(entry, ModelEntry) and entry.start != "empty":
                 log_line("replay_begun", position=record.offset, without=len(entry.without))
                 self._refold = Refold(self._config, entry, record.offset)
                 self._refold_links = Links(self._journal)
@@ -187,14 +199,21 @@ class Follower:
                 break
         return self.next > before
 
+    def _check(self, entry: ModelEntry | ControlEntry) -> None:
+        """Refuse what is not ours before it replaces what is in use."""
+        inputs = entry.inputs and entry.inputs.after(self.engine.inputs)
+        lineage = entry if isinstance(entry, ModelEntry) else self.engine.lineage
+        self._fit.check(lineage, inputs or self.engine.inputs)
+
     def _fold_again(self, refold: Refold, deadline: float | None) -> bool:
         """Go on with a replay beside the model in use; swap when it is ready."""
         links = self._refold_links
         while not refold.done:
             for record in self._log.read(self._journal, 0, links.next, limit=READ_RECORDS_MAX):
                 entry = links.take(record)
-                if entry is not None:
-                    refold.apply(entry, record.offset)
+                if entry is not None and not refold.apply(entry, record.offset):
+                    links = self._refold_links = Links(self._journal)
+                    break  # of one pass; another may begin
                 if deadline is not None and self._clock.monotonic_s() > deadline:
                     return True
         self._refold = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, Gone
-from stream_al.messages import ModelEntry
+from stream_al.inputs import differing_model, inputs_of
+from stream_al.messages import Inputs, ModelEntry
 from stream_al.port import Log, Position
 from stream_al.service.answers import last_record
 
@@ -79,18 +80,27 @@ def lag(log: Log, topic: str, partition: int, position: int, *, end: int | None 
     return left if left > 0 and log.read(topic, partition, position, limit=1) else 0
 
 
-def check_lineage(lineage: ModelEntry | None, config: Config) -> None:
+def check_lineage(
+    lineage: ModelEntry | None, config: Config, in_force: Inputs | None = None
+) -> None:
     """Refuse to go on when the journal teaches a model of another configuration.
 
     Raises
     ------
     ConfigurationError
-        Naming both, and the command that starts the configured one.
+        Naming both, in what they differ where `in_force` tells, and the command that starts the
+        configured one.
     """
     if lineage is not None and lineage.config_hash != config.model_hash():
         raise ConfigurationError(
             f"the journal's lineage is of model configuration {lineage.config_hash} "
             f"({lineage.preset}), this worker's is {config.model_hash()} "
-            f"({config.model.factory or config.model.preset}); run `stream-al model activate` to "
-            "start the configured model, or configure the other"
+            f"({config.model.factory or config.model.preset}){_in_what(in_force, config)}; run "
+            "`stream-al model activate` to start the configured model (`--replay` teaches it what "
+            "fits of what the other learnt), or configure the other"
         )
+
+
+def _in_what(in_force: Inputs | None, config: Config) -> str:
+    found = [] if in_force is None else differing_model(in_force, inputs_of(config))
+    return f": {'; '.join(found)}" if found else ""

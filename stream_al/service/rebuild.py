@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 from stream_al.config import Config
 from stream_al.labels import DISAGREEMENT_MS, Resolver
-from stream_al.messages import JournalRecord, LabelEntry, Query, Source, read_journal_record
+from stream_al.messages import (
+    Inputs,
+    JournalRecord,
+    LabelEntry,
+    Query,
+    Source,
+    read_journal_record,
+)
 from stream_al.port import Log, Record
 from stream_al.service.groups import next_offset, resolver_group
 from stream_al.service.snapshotting import load_resolver
@@ -16,7 +23,7 @@ from stream_al.service.strays import read_query
 from stream_al.service.view import journal, records
 
 
-def new_resolver(log: Log, config: Config) -> Resolver:
+def new_resolver(log: Log, config: Config, inputs: Inputs | None = None) -> Resolver:
     """Return a resolver that folded nothing, for the partitions that the log has."""
     partitions = log.partition_count(config.topic("events")) or config.topics.partitions
     topics = config.topics.model_copy(update={"partitions": partitions})
@@ -24,6 +31,7 @@ def new_resolver(log: Log, config: Config) -> Resolver:
         config.model_copy(update={"topics": topics}),
         read_back=lambda position: _read_back(log, config, position),
         known_uncertainties=lambda: strategies(config),
+        inputs=inputs,
     )
 
 
@@ -39,12 +47,12 @@ def begin_queries(resolver: Resolver, log: Log, config: Config) -> None:
         resolver.begin_queries(partition, max(oldest, log.begin(topic, partition)))
 
 
-def fold_journal(log: Log, config: Config) -> Resolver:
+def fold_journal(log: Log, config: Config, inputs: Inputs | None = None) -> Resolver:
     """Return the resolver's state after the whole journal, before any query is read again.
 
     From the newest snapshot that fits, else from the journal's beginning.
     """
-    resolver = new_resolver(log, config)
+    resolver = new_resolver(log, config, inputs)
     load_resolver(log, config, resolver)
     begin_queries(resolver, log, config)
     for position, record in journal(log, config, resolver.position):

@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, NotTaken
-from stream_al.messages import ModelEntry
+from stream_al.messages import FOREVER, ModelEntry
 from stream_al.port import Log
 from stream_al.service.activate import activate, lineage_proposal
 from stream_al.service.clock import Clock
@@ -48,7 +48,7 @@ def redact_events(
     """
     log.rewrite(config.topic("journal"), 0, {})
     lineage = _known(log, config, event_ids)
-    if lineage is None or not set(event_ids) <= set(lineage[1].without):
+    if lineage is None or not set(event_ids) <= _forgotten(lineage[1]):
         proposal = lineage_proposal(
             config, actor=actor, reason=reason, start="replay", without=event_ids
         )
@@ -80,6 +80,10 @@ def _blanked(log: Log, config: Config, event_ids: frozenset[str]) -> Iterator[tu
             body["features"] = None
             body.pop("meta", None)
             yield record.offset, to_json(body)
+
+
+def _forgotten(lineage: ModelEntry) -> set[str]:
+    return {event_id for event_id, bound in lineage.bounds().items() if bound == FOREVER}
 
 
 def _known(log: Log, config: Config, event_ids: tuple[str, ...]) -> tuple[int, ModelEntry] | None:

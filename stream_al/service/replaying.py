@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from heapq import merge
 
 from stream_al.config import Config
-from stream_al.engine import Engine, EventReader
+from stream_al.engine import Engine
 from stream_al.errors import ConfigurationError
 from stream_al.labels.proposals import model_entry
-from stream_al.messages import ControlProposal, ModelEntry, Source
+from stream_al.messages import (
+    ControlProposal,
+    JournalRecord,
+    LabelEntry,
+    ModelEntry,
+    SeedEntry,
+    Selected,
+    Source,
+    VolunteeredEntry,
+)
 from stream_al.port import Log, Record
-from stream_al.replay import Refold, Reproduction, reproduce
+from stream_al.replay import Reading, Refold, Reproduction, reproduce
 from stream_al.service.clock import Clock
 from stream_al.service.follower import Comparison, Follower
+from stream_al.service.mapping import mappings
 from stream_al.service.view import journal, predictions, recorded_starts, records
 
 COMPARISONS_MAX = 100_000
@@ -89,8 +101,8 @@ def _reproduce_all(
 
     Along a partition versions only grow, so one merge over the partitions meets each model once.
     """
-    engine, reader = follower.engine, EventReader(config.events)
-    found = Reproduction()
+    engine, found = follower.engine, Reproduction()
+    readings = deque((since, Reading(section)) for since, section in mappings(log, config))
     start = engine.version
     topic = config.topic("predictions")
     partitions = range(log.partition_count(topic))
@@ -111,10 +123,16 @@ def _reproduce_all(
             found.missing += 1
             continue
         follower.follow_to(version)
+        if engine.lineage and engine.lineage.config_hash != config.model_hash():
+            found.elsewhere += 1
+            continue
         if engine.model.blanked_count:
             found.redacted += 1
             continue
-        problem = reproduce(engine, reader, stored.value, event.value, event.timestamp_ms)
+        while len(readings) > 1 and readings[1][0] <= version:
+            readings.popleft()
+        reading = readings[0][1]
+        problem = reproduce(engine, reading, stored.value, event.value, event.timestamp_ms)
         found.note(Source(partition=partition, offset=event.offset), problem)
     return found
 
@@ -179,33 +197,111 @@ def refold(
     Raises
     ------
     ConfigurationError
-        When an event is to be left out that the lineage in force learnt nothing of.
+        When an event, annotator or class is to be left out of which the journal has no lesson.
     """
     now = lineage_in_force(log, config)
     entry = model_entry(
         proposal, chain=now.chain, now_ms=0, before=(now.entry, now.position), end=now.end
     )
-    again = Refold(config, entry, now.end)
-    taught: set[str] = set()
-    wanted = frozenset(proposal.without)
-    for position, record in journal(log, config):
-        if position >= now.end:
-            break
-        event_id = getattr(record, "event_id", None)
-        if event_id in wanted and record.kind in {"label", "seed", "volunteered"}:
-            taught.add(event_id)
-        again.apply(record, position)
-        if position % 1_000 == 0:
-            progress(position, now.end)
-    _refuse_unknown(wanted - taught)
+    _Known(proposal).check(log, config, now.end)
+    return folded_again(log, config, Refold(config, entry, now.end), progress=progress)
+
+
+def lessons_before(log: Log, config: Config, position: int) -> Refold:
+    """Return the counts of what the `model` record at `position` teaches again."""
+    for at, entry in journal(log, config, position):
+        if at == position and isinstance(entry, ModelEntry):
+            return folded_again(log, config, Refold(config, entry, position, counts_only=True))
+    msg = f"journal position {position} holds no model record"
+    raise ConfigurationError(msg)
+
+
+def folded_again(
+    log: Log, config: Config, again: Refold, *, progress: Progress = lambda *_: None
+) -> Refold:
+    """Return `again`, done."""
+    while not again.done:
+        for position, record in journal(log, config, again.position):
+            if not again.apply(record, position):
+                break
+            if position % 1_000 == 0:
+                progress(position, again.end)
+        else:
+            again.end_pass()
     return again
 
 
-def _refuse_unknown(unknown: Iterable[str]) -> None:
-    names = sorted(unknown)
-    if names:
-        raise ConfigurationError(
-            f"--without: {names[0]!r}: the journal holds no lesson of this event"
-            f"{f' (nor of {len(names) - 1:,} others)' if len(names) > 1 else ''}; "
-            "`stream-al read journal` shows the labels that taught"
-        )
+class _Known:
+    """What a proposal names, against what the journal's lessons know."""
+
+    def __init__(self, proposal: ControlProposal) -> None:
+        wanted = proposal.selected or Selected()
+        self._events = set(proposal.without)
+        self._annotators = set(wanted.without_annotators)
+        self._classes = {
+            "--without-class": set(wanted.without_classes),
+            "--rename-class": set(wanted.renamed),
+        }
+
+    def check(self, log: Log, config: Config, end: int) -> None:
+        """Refuse names of which the journal has no lesson: a typing error would leave out nothing.
+
+        Raises
+        ------
+        ConfigurationError
+            Naming the first of each kind.
+        """
+        if not (self._events or self._annotators or any(self._classes.values())):
+            return
+        events: set[str] = set()
+        annotators: set[str] = set()
+        classes: set[str] = set()
+        for position, record in journal(log, config):
+            if position >= end:
+                break
+            if not isinstance(record, LabelEntry | SeedEntry | VolunteeredEntry):
+                continue
+            if record.event_id in self._events:
+                events.add(record.event_id)
+            annotators.update(_who(record))
+            classes.add(record.label)
+            if isinstance(record, LabelEntry):
+                classes.update(vote.label for vote in record.votes)
+        problems = [
+            *_unknown("--without", "this event", self._events - events),
+            *_unknown("--without-annotator", "this annotator", self._annotators - annotators),
+        ]
+        renamed = {new for _, entry in journal(log, config) for new in _new_names(entry)}
+        for option, wanted in self._classes.items():
+            problems += _unknown(option, "this class", wanted - classes - renamed, classes)
+        if problems:
+            raise ConfigurationError(*problems)
+
+
+def _who(record: LabelEntry | SeedEntry | VolunteeredEntry) -> list[str]:
+    match record:
+        case LabelEntry():
+            return [vote.annotator for vote in record.votes]
+        case VolunteeredEntry():
+            return [record.annotator]
+        case _:
+            return []
+
+
+def _new_names(entry: JournalRecord) -> Iterable[str]:
+    return (entry.renamed or {}).values() if isinstance(entry, ModelEntry) else ()
+
+
+def _unknown(
+    option: str, what: str, names: Iterable[str], known: Iterable[str] = ()
+) -> Iterator[str]:
+    unknown = sorted(names)
+    if not unknown:
+        return
+    close = get_close_matches(unknown[0], list(known), n=1, cutoff=0.5)
+    yield (
+        f"{option}: {unknown[0]!r}: the journal holds no lesson of {what}"
+        f"{f' (nor of {len(unknown) - 1:,} others)' if len(unknown) > 1 else ''}"
+        f"{f'; did you mean {close[0]!r}?' if close else ''}; "
+        "`stream-al read journal` shows the labels that taught"
+    )

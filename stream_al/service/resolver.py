@@ -25,6 +25,7 @@ from stream_al.labels import Resolver
 from stream_al.messages import (
     ControlProposal,
     DigestEntry,
+    Inputs,
     JournalRecord,
     Source,
     StartEntry,
@@ -34,12 +35,11 @@ from stream_al.port import Log, Position, Record, Transaction
 from stream_al.service.answered import true_position
 from stream_al.service.clock import Clock
 from stream_al.service.counters import Counters
-from stream_al.service.dead import dead_letter
+from stream_al.service.dead import check_size, dead_letter
 from stream_al.service.environment import environment
 from stream_al.service.follower import Digest
 from stream_al.service.groups import (
     check_first,
-    check_lineage,
     check_reached,
     lag,
     next_offset,
@@ -49,6 +49,7 @@ from stream_al.service.groups import (
 from stream_al.service.inputs import WRITTEN, labels_input, note_of
 from stream_al.service.log_time import LogTime
 from stream_al.service.logs import log as log_line
+from stream_al.service.mapping import Fit
 from stream_al.service.rebuild import add_queries, fold_journal, last_at_ms
 from stream_al.service.resolver_step import Step
 from stream_al.service.retention import Retention
@@ -74,9 +75,11 @@ class ResolverLoop:
     witness
         Gives the newest digest of a model that follows the journal in this process.
     any_lineage
-        Go on whatever model the journal teaches: for `model activate` alone.
+        Go on whatever model the journal teaches: for `model activate` and its like alone.
     begins
         Says by the clock where inputs begin, when the journal does.
+    inputs
+        By what this process works: journaled where the journal has none, else it must be the same.
     """
 
     def __init__(
@@ -91,8 +94,10 @@ class ResolverLoop:
         witness: Callable[[], Digest | None] = lambda: None,
         any_lineage: bool = False,
         begins: Callable[[int], StartEntry | None] = lambda _: None,
+        inputs: Inputs | None = None,
     ) -> None:
         self._log = log
+        self._fit = Fit(config, inputs)
         self._config = config
         self._counters = counters
         self._any_lineage = any_lineage
@@ -149,7 +154,7 @@ class ResolverLoop:
             self._take_over()  # the division of the budget changes with them
             return True
         if not self._any_lineage:
-            check_lineage(resolver.lineage, self._config)
+            self._fit.check(resolver.lineage, resolver.inputs)
         try:
             return self._decide(resolver) or bool(batch.records) or bool(batch.assigned)
         except Rewound as why:
@@ -184,7 +189,7 @@ class ResolverLoop:
     def _take_over(self) -> int | None:
         """Fold the journal, and go on from there; return the time of its last record."""
         self._known_partitions = self._partitions()
-        resolver = fold_journal(self._log, self._config)
+        resolver = fold_journal(self._log, self._config, self._fit.own)
         if resolver.lineage is None:
             check_first(self._log, self._config)
         self._positions = {
@@ -342,7 +347,7 @@ class ResolverLoop:
         """Decide about one input; False when what was decided must be committed first."""
         bytes_max = self._config.events.bytes_max
         try:
-            _check_size(record, bytes_max + INPUT_BYTES_MORE)
+            check_size(record, bytes_max + INPUT_BYTES_MORE)
             if topic == self._labels:
                 return self._on_label(resolver, record, step, now_ms)
             if topic == self._controls:
@@ -390,10 +395,3 @@ class ResolverLoop:
             if self._committed.get(place) != offset:
                 note = self._notes.get(place, "")
                 transaction.commit_position(*place, Position(offset, note))
-
-
-def _check_size(record: Record, bytes_max: int) -> None:
-    if len(record.value) > bytes_max:
-        raise InvalidInput(
-            "TooLarge", f"the record has {len(record.value):,} bytes, {bytes_max:,} are allowed"
-        )

@@ -13,6 +13,7 @@ from stream_al.config import Config
 from stream_al.messages import (
     ClosedEntry,
     ControlEntry,
+    Inputs,
     JournalRecord,
     LabelEntry,
     ModelEntry,
@@ -148,6 +149,8 @@ class JournalView:
     kinds: Counter[str]
     latencies_ms: tuple[int, ...]
     starts: Starts
+    inputs: tuple[int, str, Inputs] | None = None
+    """Position, actor and content of what decides predictions; None where the journal says none."""
 
 
 LATENCIES_MAX = 1_000
@@ -158,6 +161,7 @@ def journal_view(log: Log, config: Config) -> JournalView:
     settings, quality = config.settings(), Quality()
     lineage: ModelEntry | None = None
     last_control: tuple[int, ControlEntry] | None = None
+    inputs: tuple[int, str, Inputs] | None = None
     position = 0
     kinds: Counter[str] = Counter()
     latencies: list[int] = []
@@ -165,6 +169,9 @@ def journal_view(log: Log, config: Config) -> JournalView:
     for offset, record in journal(log, config):
         position = offset + 1
         kinds[record.kind] += 1
+        if isinstance(record, ControlEntry | ModelEntry) and record.inputs is not None:
+            known = None if inputs is None else inputs[2]
+            inputs = offset, record.actor, record.inputs.after(known)
         match record:
             case LabelEntry():
                 quality.apply(record, random_share=settings.gate.random_share)
@@ -174,7 +181,7 @@ def journal_view(log: Log, config: Config) -> JournalView:
                 quality.retract(record, random_share=settings.gate.random_share)
             case ClosedEntry() if record.reason != "repeated":
                 quality.lost(record.reason)
-            case ControlEntry():
+            case ControlEntry() if record.inputs is None:
                 settings = settings.folded(record.patch)
                 last_control = (offset, record)
             case ModelEntry():
@@ -190,4 +197,5 @@ def journal_view(log: Log, config: Config) -> JournalView:
         kinds=kinds,
         latencies_ms=tuple(latencies),
         starts=starts,
+        inputs=inputs,
     )

@@ -18,6 +18,7 @@ from stream_al.service.follower import Comparison, Follower, stop_when_diverged
 from stream_al.service.groups import lag
 from stream_al.service.http import Health, Server
 from stream_al.service.logs import log as log_line
+from stream_al.service.mapping import own_inputs
 from stream_al.service.metrics import View, WorkerCollector
 from stream_al.service.resolver import ResolverLoop
 from stream_al.service.scorer import Scorer
@@ -74,7 +75,10 @@ class Worker:
         self._rests_until_s = 0.0
         engine = Engine(config, secret=secret)
         load_newest(log, config, engine)
-        self.follower = Follower(log, config, engine, clock=clock, on_compared=self._on_compared)
+        inputs = own_inputs(config, secret)
+        self.follower = Follower(
+            log, config, engine, clock=clock, on_compared=self._on_compared, inputs=inputs
+        )
         self._snapshots = SnapshotChild(log, config)
         self.resolver: ResolverLoop | None = None
         self.scorer: Scorer | None = None
@@ -88,6 +92,7 @@ class Worker:
                 clock=clock,
                 witness=lambda: self.follower.newest_digest,
                 begins=begins,
+                inputs=inputs,
             )
         if role in {"all", "scorer"}:
             self.scorer = Scorer(

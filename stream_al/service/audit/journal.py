@@ -37,7 +37,7 @@ class JournalCheck:
         self._ledger = ledger
         self._chain = Chain(from_start=not self._reader.dropped)
         self.rules = Rulebook(config.settings())
-        self.lineages = Lineages(self._reader, findings)
+        self.lineages = Lineages(log, config, self._reader, findings)
         self.starts = Starts()
 
     @property

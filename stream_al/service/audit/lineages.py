@@ -3,12 +3,17 @@
 A lineage learns the label, seed and volunteered records behind its `model` record that carry
 features, while learning is not frozen. One that starts from a replay begins with those of
 [lessons_from, its own position), without the events left out; frozen ones count below `thawed_to`.
+One that selects more is counted by the replay itself.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from stream_al.config import Config
+from stream_al.errors import ConfigurationError, InDoubt
+from stream_al.messages import ModelEntry
+from stream_al.port import Log
 from stream_al.service.audit.reading import Reader, decoded
 from stream_al.service.audit.report import Findings, Place
 
@@ -38,7 +43,9 @@ class Lineages:
         Lineage's offset, position and the number of lessons up to there, of the last count.
     """
 
-    def __init__(self, reader: Reader, findings: Findings) -> None:
+    def __init__(self, log: Log, config: Config, reader: Reader, findings: Findings) -> None:
+        self._log = log
+        self._config = config
         self._reader = reader
         self._low = reader.low
         self._findings = findings
@@ -67,7 +74,9 @@ class Lineages:
     def model(self, body: dict[str, Any], offset: int) -> None:
         """Take in the `model` record at `offset`."""
         begins_with = 0
-        if body.get("start") == "replay":
+        if body.get("without_to") is not None or body.get("start") == "selected":
+            begins_with = self._selected(body, offset)
+        elif body.get("start") == "replay":
             begins_with = self._replayed(body, offset)
         self._lineages.append(Lineage(offset, str(body.get("model_id")), begins_with))
 
@@ -87,6 +96,19 @@ class Lineages:
             entry = decoded(record.value)
             count -= entry is not None and entry.get("event_id") in without
         return count
+
+    def _selected(self, body: dict[str, Any], offset: int) -> int:
+        """Return how many lessons a lineage begins with whose record chooses among them."""
+        from stream_al.replay import Refold  # noqa: PLC0415 - imports River
+        from stream_al.service.replaying import folded_again  # noqa: PLC0415
+
+        entry = ModelEntry.model_validate(body)
+        again = Refold(self._config, entry, offset, counts_only=True)
+        try:
+            folded_again(self._log, self._config, again)
+        except (ConfigurationError, InDoubt):
+            return len(self._lessons)  # a broken chain has findings of its own
+        return again.taught.total() + again.blanked_count
 
     def _lesson_at(self, offset: int) -> int:
         index = offset - self._low

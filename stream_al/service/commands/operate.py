@@ -30,6 +30,8 @@ from stream_al.service.commands.common import (
     out,
     print_json,
 )
+from stream_al.service.commands.selecting import kept_line, lineage_line
+from stream_al.service.mapping import check_inputs, inputs_at_hand, own_inputs
 from stream_al.service.proposals import Answer, in_force_from, propose, propose_and_wait
 from stream_al.service.starting import RESOLVER_READS
 from stream_al.service.status import read_status, render_status
@@ -208,6 +210,8 @@ def seed(
     """
     who = actor_or_default(actor)
     with opened(config) as (settings, log):
+        in_force = journal_view(log, settings).inputs
+        check_inputs(in_force and in_force[2], own_inputs(settings))
         proposals = _seeds(file, settings, label, who, kind="gold" if gold else "seed")
         for start in range(0, len(proposals), SEED_BATCH):
             propose(log, settings, proposals[start : start + SEED_BATCH])
@@ -289,6 +293,9 @@ def model(context: typer.Context, config: ConfigOption = None, as_json: JsonOpti
             soft_wrap=True,
         )
         out.print(f"started {lineage.start} by {lineage.actor}: {lineage.reason}", soft_wrap=True)
+        line = lineage_line(lineage)
+        if line is not None:
+            out.print(line, soft_wrap=True)
 
 
 @model_app.command("activate")
@@ -301,11 +308,12 @@ def model_activate(
     actor: ActorOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Start the configured model. Workers of another configuration end with exit code 2.
+    """Start the configured model and mapping; workers of another one end with exit code 2.
 
     Example: `stream-al model activate --replay --reason "committee measured better"`
     """
     from stream_al.service.activate import activate, lineage_proposal  # noqa: PLC0415 - River
+    from stream_al.service.replaying import lessons_before  # noqa: PLC0415
 
     with opened(config or context.obj, needs=RESOLVER_READS) as (settings, log):
         load_plugins(settings)
@@ -314,5 +322,10 @@ def model_activate(
             actor=actor_or_default(actor),
             reason=reason,
             start="replay" if replay else "empty",
+            inputs=inputs_at_hand(settings),
         )
-        _tell(activate(log, settings, proposal, clock=SystemClock()), settings)
+        answer = activate(log, settings, proposal, clock=SystemClock())
+        _tell(answer, settings)
+        if replay and answer.position is not None:
+            again = lessons_before(log, settings, answer.position - 1)
+            err.print(kept_line(again, settings))

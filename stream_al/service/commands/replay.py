@@ -9,7 +9,7 @@ import typer
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError
-from stream_al.messages import ControlProposal
+from stream_al.messages import ControlProposal, Selected
 from stream_al.port import Log
 from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
@@ -24,6 +24,13 @@ from stream_al.service.commands.common import (
     print_json,
     progress,
 )
+from stream_al.service.commands.selecting import (
+    dropped_classes,
+    refuse_unlearnable,
+    selected_by,
+    selection_lines,
+)
+from stream_al.service.mapping import inputs_at_hand
 from stream_al.service.proposals import in_force_from
 from stream_al.service.starting import RESOLVER_READS
 from stream_al.service.strategies import load_plugins
@@ -45,11 +52,38 @@ def replay(
     ] = False,
     without: Annotated[
         list[str] | None,
-        typer.Option(metavar="EVENT_ID", help="Leave out what this event taught; repeatable."),
+        typer.Option(
+            metavar="EVENT_ID",
+            help="Leave out what this event taught, but for a correction of it; repeatable.",
+        ),
     ] = None,
     without_file: Annotated[
         Path | None, typer.Option(help="A file with one EVENT_ID a line to leave out.")
     ] = None,
+    corrected: Annotated[
+        bool,
+        typer.Option("--corrected", help="Learn the final label of each event only."),
+    ] = False,
+    without_annotator: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Leave out whatever they say; repeatable."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Leave out what was learnt before: 2026-11-30T08:00Z."),
+    ] = None,
+    without_class: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Leave out lessons of a class; repeatable."),
+    ] = None,
+    rename_class: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OLD=NEW", help="Learn a class under another name; repeatable."),
+    ] = None,
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Learn again what earlier replays left out, not a redaction."),
+    ] = False,
     learn_frozen: Annotated[
         bool, typer.Option("--learn-frozen", help="Learn what came while learning was frozen.")
     ] = False,
@@ -66,20 +100,35 @@ def replay(
 ) -> None:
     """Fold the journal again, from nothing: the same model, or one that never saw a label.
 
-    Example: `stream-al replay --verify`, `stream-al replay --without p-17 --activate`
+    Annotators and classes stay left out, and classes renamed, in the replays after it too, and in
+    what is learnt later; `--anew` takes that back. `stream-al model` shows it.
+
+    Example: `stream-al replay --verify`, `stream-al replay --corrected --activate`,
+    `stream-al replay --without-annotator bob --rename-class Spam=spam`
     """
     left_out = (*(without or ()), *_lines(without_file))
-    if verify and (left_out or learn_frozen or activate):
+    selected = selected_by(
+        corrections=bool(left_out),
+        corrected=corrected,
+        anew=anew,
+        since=since,
+        without_annotators=without_annotator or (),
+        without_classes=without_class or (),
+        renamed=rename_class or (),
+    )
+    again = selected is not None or learn_frozen or activate
+    if verify and again:
         raise ConfigurationError(
             "--verify: it checks the lineage in force; run it without --without, --learn-frozen "
-            "and --activate"
+            "and --activate, and without the options that leave out"
         )
     needs = ("events", "predictions", "journal") if verify else RESOLVER_READS if activate else ()
     with opened(config, needs=needs) as (settings, log):
         load_plugins(settings)
-        if left_out or learn_frozen or activate:
-            found = _again(log, settings, left_out, learn_frozen=learn_frozen, activate=activate,
-                           actor=actor_or_default(actor), reason=reason)  # fmt: skip
+        if again:
+            found = _again(log, settings, left_out, selected, learn_frozen=learn_frozen,
+                           activate=activate, actor=actor_or_default(actor),
+                           reason=reason)  # fmt: skip
         else:
             found = _fold(log, settings, verify=verify, from_snapshot=from_snapshot)
     if as_json:
@@ -126,6 +175,7 @@ def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dic
             "equal": said.equal,
             "event_gone": said.missing,
             "redacted": said.redacted,
+            "elsewhere": said.elsewhere,
             "different": [
                 {"source": source.model_dump(), "problem": text} for source, text in said.different
             ],
@@ -138,6 +188,7 @@ def _again(
     log: Log,
     config: Config,
     without: tuple[str, ...],
+    selected: Selected | None,
     *,
     learn_frozen: bool,
     activate: bool,
@@ -145,15 +196,20 @@ def _again(
     reason: str,
 ) -> dict[str, Any]:
     from stream_al.service.activate import lineage_proposal  # noqa: PLC0415 - imports River
-    from stream_al.service.replaying import refold  # noqa: PLC0415
+    from stream_al.service.replaying import lineage_in_force, refold  # noqa: PLC0415
 
+    refuse_unlearnable(config, selected)
+    other = lineage_in_force(log, config).entry.config_hash != config.model_hash()
+    plain = selected is None or selected == Selected(corrections=True)
     proposal = lineage_proposal(
         config,
         actor=actor,
         reason=reason,
-        start="replay",
+        start="replay" if plain else "selected",
         without=without,
         learn_frozen=learn_frozen,
+        selected=selected,
+        inputs=inputs_at_hand(config) if other else None,
     )
     with progress("learning again") as moved:
         again = refold(log, config, proposal, progress=moved)
@@ -161,6 +217,10 @@ def _again(
         "position": again.position,
         "learnt": again.model.learnt_count,
         "left_out": again.left_out_count,
+        "left_out_why": dict(again.left_out),
+        "corrections_kept": again.corrections_kept_count,
+        "renamed": again.renamed_count,
+        "dropped": dropped_classes(again, config),
         "digest": again.model.digest(),
         "in_force_from": _activated(log, config, proposal) if activate else None,
     }
@@ -185,7 +245,7 @@ def _sentences(found: dict[str, Any]) -> list[str]:
         )
     ]
     if "left_out" in found:
-        lines.append(f"left out {found['left_out']:,} lessons")
+        lines += selection_lines(found)
         position = found["in_force_from"]
         if position is None:
             lines.append("nothing was changed; --activate puts it in force")
@@ -203,6 +263,11 @@ def _sentences(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"predictions {said['equal']:,} of {said['compared']:,} made again bit for bit"
             + (f", {said['event_gone']:,} whose event is gone" if said["event_gone"] else "")
+            + (
+                f", {said['elsewhere']:,} of other model configurations were not tried"
+                if said["elsewhere"]
+                else ""
+            )
         )
         for each in said["different"]:
             place = each["source"]

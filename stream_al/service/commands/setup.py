@@ -12,7 +12,6 @@ import typer
 
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, InDoubt
-from stream_al.messages import ModelEntry
 from stream_al.port import Log
 from stream_al.service.answers import last_record
 from stream_al.service.beginning import Begins, beginning, nothing_said
@@ -30,11 +29,12 @@ from stream_al.service.exits import Exits
 from stream_al.service.groups import resolver_group, scorer_group
 from stream_al.service.listening import address_of, host_problems
 from stream_al.service.logs import start_logging
+from stream_al.service.mapping import Fit, inputs_at_hand
 from stream_al.service.settings import DEFAULT_FILE, gate_secret, load
 from stream_al.service.snapshotting import snapshot_problems, state_folder
 from stream_al.service.starting import check_slot, check_topics
 from stream_al.service.strategies import gate_problems, load_plugins, ready_to_decide
-from stream_al.service.view import differences, journal_view, sentences
+from stream_al.service.view import JournalView, differences, journal_view, sentences
 from stream_al_connectors.opening import log_path, open_log
 
 Found = tuple[list[str], list[str]]
@@ -215,7 +215,7 @@ def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
         view = journal_view(log, config)
         different = differences(config.settings(), view.settings)
         notes = [] if view.lineage is None else sentences(different)
-        return _lineage_problems(view.lineage, config) + list(_unreadable(log, config)), notes
+        return _mapping_problems(view, config) + list(_unreadable(log, config)), notes
     finally:
         log.close()
 
@@ -232,16 +232,14 @@ def _unreadable(log: Log, config: Config) -> Iterator[str]:
                 break
 
 
-def _lineage_problems(lineage: ModelEntry | None, config: Config) -> list[str]:
-    if lineage is None or lineage.config_hash == config.model_hash():
-        return []
-    configured = config.model.factory or config.model.preset
-    problem = (
-        f"model: the journal's lineage is {lineage.preset} ({lineage.config_hash}), the "
-        f"configuration says {configured} ({config.model_hash()}); "
-        "`stream-al model activate` starts the configured one"
-    )
-    return [problem]
+def _mapping_problems(view: JournalView, config: Config) -> list[str]:
+    """Return why a worker of this configuration would end at once."""
+    in_force = None if view.inputs is None else view.inputs[2]
+    try:
+        Fit(config, inputs_at_hand(config)).check(view.lineage, in_force)
+    except ConfigurationError as error:
+        return list(error.problems)
+    return []
 
 
 def run(
