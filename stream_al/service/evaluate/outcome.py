@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from stream_al.errors import Ambiguous
+from stream_al.escaping import visible_json
 from stream_al.private_files import write_for_people
 from stream_al.service.evaluate.columns import Labelled
 from stream_al.service.evaluate.plan import Plan
@@ -183,4 +183,4 @@ def write(path: Path, content: str) -> None:
 
 def json_text(described: dict[str, Any]) -> str:
     """Return a document as text, in one line."""
-    return json.dumps(described, ensure_ascii=False) + "\n"
+    return visible_json(described) + "\n"
