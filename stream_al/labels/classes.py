@@ -22,6 +22,7 @@ from stream_al.messages import (
     JournalRecord,
     Label,
     LabelEntry,
+    ModelEntry,
     RetractionEntry,
     SeedEntry,
     VolunteeredEntry,
@@ -147,6 +148,16 @@ class ClassRecord:
     gold: int = 0
     annotators: dict[str, None] = field(default_factory=dict)
 
+    def take_over(self, other: ClassRecord) -> None:
+        """Add what is known of a class that is this one now."""
+        self.first_at_ms = min(self.first_at_ms, other.first_at_ms)
+        self.last_at_ms = max(self.last_at_ms, other.last_at_ms)
+        self.labels += other.labels
+        self.seeds += other.seeds
+        self.gold += other.gold
+        for annotator in other.annotators:
+            self.said_by(annotator)
+
     def said_by(self, annotator: str) -> None:
         """Take note of who said it."""
         self.annotators.pop(annotator, None)
@@ -266,6 +277,8 @@ class ClassTable:
                 self._take_back(record.label)
             case SeedEntry():
                 self._meet(record.label, record.at_ms, seeds=1)
+            case ModelEntry():
+                self._begin_lineage(record)
             case GoldEntry():
                 self._meet(record.label, record.at_ms, gold=1)
             case _:
@@ -293,6 +306,23 @@ class ClassTable:
         known.last_at_ms = at_ms
         if by is not None:
             known.said_by(by)
+
+    def _begin_lineage(self, record: ModelEntry) -> None:
+        """Forget what a new lineage does not learn: all, or classes left out and renamed."""
+        if record.start == "empty":
+            self._records, self._alike = {}, {}
+        renamed = record.renamed or {}
+        for name in (*(record.without_classes or ()), *renamed):
+            old = self._records.pop(name, None)
+            if old is None or name not in renamed:
+                continue
+            self._meet(renamed[name], old.first_at_ms)
+            new = self._records.get(renamed[name])
+            if new is not None:
+                new.take_over(old)
+        self._alike = {}
+        for name in self._records:
+            self._alike.setdefault(likeness(name), name)
 
     def _take_back(self, name: str) -> None:
         known = self._records.get(name)

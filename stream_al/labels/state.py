@@ -232,7 +232,6 @@ class LabelState:
             self.gold.forget(event_id)
         if record.start == "empty":
             self.seeds = Remembered(SEEDS_REMEMBERED_MAX)  # it was taught none of them yet
-            self.classes = ClassTable()
         self._remember_proposal(record.proposal_id)
 
     def _fold_event(self, record: EventEntry, position: int) -> None:

@@ -250,3 +250,22 @@ def test_a_new_lineage_that_knows_nothing_knows_no_class() -> None:
     assert desk.say("e", "one more").outcome.outcome == "applied"
     assert _names(desk) == ["one more"]
     assert all(a.chain != b.chain for a, b in pairwise(desk.journal.values()))
+
+
+def test_classes_that_a_lineage_leaves_out_or_renames_leave_the_table() -> None:
+    """B6, B9: what a replay mends is no mistake any more, and there is room again."""
+    desk = _full()
+    desk.ask("e")
+    desk.say("e", "class 0", annotator="bob")
+    lineage = desk.resolver.lineage
+    assert lineage is not None
+    changed = {"start": "selected", "without_classes": ("class 1",), "renamed": {"class 0": "new"}}
+    record = lineage.model_copy(update={"model_id": "m", "at_ms": desk.now_ms, **changed})
+    desk.journaled(desk.resolver._decided([record]))
+    views = {view.name: view for view in desk.resolver.classes()}
+    assert len(views) == CLASSES_MAX - 1
+    assert views.keys().isdisjoint({"class 0", "class 1"})
+    assert (views["new"].labels, views["new"].seeds, views["new"].annotators) == (1, 1, ("bob",))
+    desk.ask("f")
+    assert desk.say("f", "one more").outcome.outcome == "applied"
+    assert desk.rebuilt().fingerprint() == desk.resolver.fingerprint()

@@ -20,6 +20,7 @@ from stream_al.messages import (
     Source,
     read_journal_record,
 )
+from stream_al.messages.base import OwnMessage
 from stream_al.port import Record
 from stream_al.service.dead import dead_letter
 from tests.unit.labels_desk import Desk
@@ -133,3 +134,13 @@ def test_what_people_make_or_send_is_as_they_left_it() -> None:
     assert set(event.model_dump(exclude_unset=True)) == {"event_id", "features"}
     read = EventReader(Config().events).read(b'{"event_id": "a", "features": {"n": 1}}')
     assert Event.model_validate(read.model_dump(exclude_unset=True)) == read
+
+
+def _kinds(of: type[Message]) -> set[type[Message]]:
+    return {of}.union(*map(_kinds, of.__subclasses__()))
+
+
+def test_every_kind_of_message_says_who_makes_it() -> None:
+    """E: people make events and labels; every other kind is ours, also one that comes later."""
+    theirs = {kind for kind in _kinds(Message) if not issubclass(kind, OwnMessage)}
+    assert theirs == {Message, Event, Label}
