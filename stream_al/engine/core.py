@@ -14,6 +14,7 @@ from stream_al.config import Config
 from stream_al.engine.decision import Decision, mode_of, prediction_fields, query_of, reason_of
 from stream_al.engine.dumped import DUMP_FORMAT, check_format
 from stream_al.engine.lessons import Lesson, Selection
+from stream_al.engine.meta import check_meta
 from stream_al.gate import Allowance, Gate, uncertainty_measure
 from stream_al.messages import (
     ClosedEntry,
@@ -158,9 +159,10 @@ class Engine:
         Raises
         ------
         InvalidInput
-            When the guard refuses the features; nothing has changed then.
+            When the features or `meta` are refused; nothing has changed then.
         """
         model, gate = self.model, self.gates[partition]
+        check_meta(event.meta)
         features = model.clean(event.features)
         probabilities, uncertainty = self.predict(features)
         cold = len(probabilities) < 2
@@ -390,11 +392,9 @@ class Engine:
         model = Model.load(self.config, parts["model"])
         if statistics:
             self._take_in(statistics)
-        self.version, self.settings = parts["version"], settings
-        self.lineage, self.last_control = lineage, control
+        self.version, self.settings, self.lineage = parts["version"], settings, lineage
         self.inputs = inputs and Inputs.model_validate(inputs)
-        self._selection = Selection(lineage)
+        self._selection, self.starts = Selection(lineage), Starts(parts.get("starts"))
         self.model, self.quality = model, parts["quality"]
-        self.closed, self._raised = parts["closed"], parts["raised"]
-        self.starts = Starts(parts.get("starts"))
+        self.closed, self._raised, self.last_control = parts["closed"], parts["raised"], control
         self.settings_changed()

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json, to_json
 
 from stream_al.config import Config
 from stream_al.labels.classes import NewClass
@@ -245,7 +246,7 @@ def gold_entry(proposal: ControlProposal, *, now_ms: int) -> GoldEntry:
         label=seed.label,
         features=seed.features,
         segment=proposal.segment,
-        meta=proposal.meta,
+        meta=from_json(to_json(proposal.meta, inf_nan_mode="null")),  # as it will be read
     )
 
 

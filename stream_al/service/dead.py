@@ -37,6 +37,7 @@ _HINTS = {
     "TooLarge": "send less, or raise `events.bytes_max`",
     "TooManyFeatures": "send fewer features, or raise `events.features_max`",
     "FeatureTooLarge": "shorten the value at its producer",
+    "TooDeep": "send a flatter `meta`",
     "InvalidProposal": "give the command again, with the value that the message asks for",
     QUARANTINED: "find out why the model dies of this event (memory, native code of a `factory:`) "
     "and correct it",

@@ -47,6 +47,14 @@ BAD_EVENTS: dict[str, tuple[bytes, str, str]] = {
     "deep meta": (
         b'{"event_id": "x", "features": {}, "meta": %s1%s}' % (b'{"a":' * 5_000, b"}" * 5_000),
         "BrokenJson", "JSON"),
+    **{
+        f"meta {depth} deep": (
+            b'{"event_id": "x", "features": {}, "meta": %s1%s}' % (b'{"a":' * depth, b"}" * depth),
+            "TooDeep", "100 levels")
+        for depth in (101, 198, 200, 254, 260, 900)},
+    "meta of 260 lists": (
+        b'{"event_id": "x", "features": {}, "meta": {"a": 1, "b": [%s%s]}}'
+        % (b"[" * 260, b"]" * 260), "TooDeep", "100 levels"),
     "lone surrogate": (_feature('{"text": "\\ud800"}'), "BrokenJson", "surrogate"),
     "lone surrogate id": (b'{"event_id": "\\udfff", "features": {}}', "BrokenJson", "JSON"),
     "not UTF-8": (_feature('{"text": "?"}').replace(b"?", b"\xff\xfe"), "BrokenJson", "JSON"),
@@ -376,3 +384,48 @@ def test_lost_secret_is_not_replaced(deployment: Deployment) -> None:
     assert (ended.code, "at least 16" in ended.err) == (2, True)
     deployment.done("run", "--until-idle")
     assert (deployment.folder / "t.db.secret").stat().st_mode & 0o777 == 0o600
+
+
+NESTED = b"[" * 260 + b"]" * 260
+BAD_LABELS = {
+    "features 260 deep": b'"features": {"n": %s}' % NESTED,
+    "features 150 deep": b'"features": {"n": %s}' % (b"[" * 150 + b"]" * 150),
+    "what nobody reads, 260 deep": b'"note": %s' % NESTED,
+    "5,000 digits": b'"features": {"n": 1%s}' % (b"0" * 5_000),
+    "5,000 digits of a revision": b'"revision": 1%s' % (b"0" * 5_000),
+    "40 digits of a revision": b'"revision": 1%s' % (b"0" * 40),
+    "half a character": b'"features": {"n": "\\ud800"}',
+    "not a number": b'"features": {"n": NaN}',
+    "infinite": b'"features": {"n": 1e999}',
+    "a key twice": b'"label": "spam"',
+}
+
+
+def test_bad_labels_and_controls_stop_nothing(deployment: Deployment) -> None:
+    """C5: each has its outcome or its dead letter, and those behind them are taken."""
+    deployment.configure(gate={"budget": {"share": 1.0}})
+    deployment.send(*(native(n) for n in range(3)))
+    deployment.done("run", "--until-idle")
+    good = b'{"event_id": "e-%d", "label": "ok", "annotator": "a"}'
+    bad = b'{"event_id": "x-%d", "label": "ok", "annotator": "a", %s}'
+    values = [bad % (n, more) for n, more in enumerate(BAD_LABELS.values())]
+    deployment.log.append("t.labels", [Outgoing(value, partition=0) for value in values])
+    patches = (b'{"gate": %s}' % NESTED, b'{"gate": {"budget": {"open": 1%s}}}' % (b"0" * 4_000),
+               b'{"gate": {"budget": {"share": NaN}}}', b'{"\\ud800": 1}')  # fmt: skip
+    controls = [b'{"proposal_id": "p%d", "actor": "a", "patch": %s}' % each
+                for each in enumerate(patches)]  # fmt: skip
+    gold = b'{"kind": "gold", "proposal_id": "g%d", "actor": "a", "event_id": "g", "label": "ok", \
+"features": {"text": "t"}, "meta": %s}'
+    controls += [gold % (1, b'{"n": NaN, "m": 1e999}'), gold % (2, b"[" * 190 + b"]" * 190)]
+    deployment.log.append("t.controls", [Outgoing(value) for value in controls])
+    deployment.log.append("t.labels", [Outgoing(good % n, partition=0) for n in range(3)])
+
+    deployment.done("run", "--until-idle")
+    outcomes = [one["outcome"] for one in deployment.messages("outcomes")]
+    assert outcomes.count("applied") == 3
+    letters = deployment.messages("dead_letters")
+    answered = sum(one["topic"] == "t.labels" for one in letters) + len(outcomes)
+    assert answered == len(BAD_LABELS) + 3
+    assert deployment.done("audit").code == 0
+    deployment.done("run", "--until-idle")
+    deployment.done("status")

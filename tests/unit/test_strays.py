@@ -63,7 +63,21 @@ def test_every_record_of_ours_continues_the_chain(name: str, number: float) -> N
     assert (taken, strays) == (list(range(len(records))), 0)
 
 
-@pytest.mark.parametrize("stray", [b"hello", b"", b"[1]", b"{}", b"\xff", b"[" * 9_000])
+CHAIN = b'{"chain": "' + b"ab" * 16 + b'", "n": '
+ODD = (
+    b"1" + b"0" * 5_000,
+    b"1" + b"0" * 40,
+    b"1e400",
+    b"NaN",
+    b'"\\ud800"',
+    b"[" * 900 + b"]" * 900,
+)
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [b"hello", b"", b"[1]", b"{}", b"\xff", b"[" * 9_000, *(CHAIN + odd + b"}" for odd in ODD)],
+)
 def test_a_stray_is_passed_over_once_the_next_record_is_there(stray: bytes) -> None:
     """A10: at the end it waits; behind it the journal goes on as if it were not there."""
     good = _seeds(4)
