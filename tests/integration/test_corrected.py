@@ -117,6 +117,10 @@ def test_without_an_event_keeps_its_corrections(deployment: Deployment) -> None:
     again = _replayed(deployment, "--without", "e-2", "--activate")
     rest = ((3, "ham"), (5, "ham"), (0, "spam"), (1, "ham"))
     assert again["digest"] == _only(deployment, *rest)
+    ever = _replayed(deployment, "--without", "e-0", "--for-ever", "--activate")
+    assert (ever["corrections_kept"], ever["left_out"]) == (0, 5)
+    _answer(deployment, _said(0, "spam", revision=2))
+    assert _replayed(deployment)["digest"] == _only(deployment, *rest[:2], rest[3])
     _sound(deployment)
 
 

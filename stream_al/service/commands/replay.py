@@ -60,6 +60,10 @@ def replay(
     without_file: Annotated[
         Path | None, typer.Option(help="A file with one EVENT_ID a line to leave out.")
     ] = None,
+    for_ever: Annotated[
+        bool,
+        typer.Option("--for-ever", help="Leave these events out with corrections, also later."),
+    ] = False,
     corrected: Annotated[
         bool,
         typer.Option("--corrected", help="Learn the final label of each event only."),
@@ -108,7 +112,7 @@ def replay(
     """
     left_out = (*(without or ()), *_lines(without_file))
     selected = selected_by(
-        corrections=bool(left_out),
+        corrections=bool(left_out) and not for_ever,
         corrected=corrected,
         anew=anew,
         since=since,
@@ -116,7 +120,7 @@ def replay(
         without_classes=without_class or (),
         renamed=rename_class or (),
     )
-    again = selected is not None or learn_frozen or activate
+    again = bool(left_out) or selected is not None or learn_frozen or activate
     if verify and again:
         raise ConfigurationError(
             "--verify: it checks the lineage in force; run it without --without, --learn-frozen "

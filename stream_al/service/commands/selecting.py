@@ -141,8 +141,7 @@ def selection_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"left out {found['left_out']:,} lessons{f': {whys}' if whys else ''}"]
     if kept := found["corrections_kept"]:
         lines.append(
-            f"kept {kept:,} corrections of events that are left out; who wants to leave these out "
-            "too retracts them first"
+            f"kept {kept:,} corrections of events left out; --for-ever leaves these out too"
         )
     if renamed := found["renamed"]:
         lines.append(f"learnt {renamed:,} lesson{'s'[: renamed > 1]} under a new name")
