@@ -21,6 +21,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from stream_al.config import Config
+from stream_al.errors import ConfigurationError
 from stream_al.escaping import visible
 from stream_al.labels import OpenQuery, class_name, likeness
 from stream_al.messages import CLASS_CHARACTERS_MAX, Label, LabelKind, Outcome
@@ -67,8 +68,7 @@ class Annotating:
     def run(self) -> None:
         """Show queries until `q`."""
         if not sys.stdin.isatty():
-            self._console.print("annotate needs a terminal; scripts use `stream-al label`")
-            return
+            raise ConfigurationError("annotate needs a terminal; scripts use `stream-al label`")
         with _single_keys():
             while self._one():
                 pass

@@ -16,6 +16,7 @@ from typing import Any
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 from stream_al.escaping import is_text, visible, visible_lines
+from stream_al.service import streams
 
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
 
@@ -26,11 +27,13 @@ def main() -> None:
         # The kernel keeps from process 1 what it has no handler for, so a container that is stopped
         # while it starts would wait to be killed. `run` puts its own handler over this one.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(ENDED_BY_SIGTERM))
+    streams.hold_closed()
     wanted = _environment(os.environ)
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         os.environ.update(wanted)
         os.execv(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]])  # noqa: S606
     sys.excepthook = _show_bug
+    streams.prepare()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -65,6 +68,9 @@ def run(arguments: list[str]) -> int:
         logs.start_exit_lines(log_format)
         _check_texts(arguments)
         result = app(arguments, standalone_mode=False, prog_name="stream-al")
+        streams.flush_stdout()
+    except BrokenPipeError:
+        return 0  # as below, at the last lines
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):
             return 0  # the frame's answer to `read … | head`, which is no failure
@@ -72,6 +78,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - raised again there, unless people can act on it
+        if isinstance(error, OSError) and error.filename == "stdout":
+            streams.leave_stdout()
         return _end(error, as_json=log_format == "json")
     return result if isinstance(result, int) else 0
 

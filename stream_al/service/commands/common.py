@@ -21,6 +21,7 @@ from stream_al.port import Log
 from stream_al.service.console import SafeConsole
 from stream_al.service.settings import Loaded, load
 from stream_al.service.starting import partition_counts
+from stream_al.service.streams import write_json
 from stream_al_connectors.opening import log_path, open_log
 
 ConfigOption = Annotated[
@@ -139,7 +140,7 @@ def topic_of(config: Config, name: str) -> str:
 
 def print_json(value: Any) -> None:
     """Write one JSON document to stdout."""
-    sys.stdout.write(visible_json(value) + "\n")
+    write_json(visible_json(value))
 
 
 def number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:

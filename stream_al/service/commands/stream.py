@@ -21,6 +21,7 @@ from stream_al.port import Log, Outgoing, Record
 from stream_al.service.commands.common import ConfigOption, err, opened, topic_of
 from stream_al.service.keys import KeyReader
 from stream_al.service.looking import begins_with_mark, paths_of, refused
+from stream_al.service.streams import write_json
 from stream_al.service.view import opened_up, records
 from stream_al_connectors.opening import in_log
 
@@ -145,10 +146,21 @@ def _full_chunks(file: BinaryIO) -> Iterator[list[bytes]]:
         yield lines
 
 
+def _read_some(pipe: Any) -> bytes:
+    try:
+        found: bytes = pipe.read1(CHUNK_BYTES)
+    except OSError as error:
+        raise ConfigurationError(
+            f"FILE is '-', but stdin can't be read ({error.strerror}): it is closed or a folder; "
+            "pipe lines into it, or name a file"
+        ) from None
+    return found
+
+
 def _live_chunks(pipe: Any) -> Iterator[list[bytes]]:
     """Yield whole lines as they come: a live pipe is not held back until a batch is full."""
     rest = b""
-    while chunk := pipe.read1(CHUNK_BYTES):
+    while chunk := _read_some(pipe):
         *lines, rest = (rest + chunk).split(b"\n")
         if lines:
             yield lines
@@ -213,4 +225,4 @@ def _show(record: Record) -> None:
     except ValueError:
         line["value_base64"] = base64.b64encode(record.value).decode()
         text = visible_json(line)
-    sys.stdout.write(text + "\n")
+    write_json(text)

@@ -33,6 +33,7 @@ from stream_al.service.commands.common import (
 )
 from stream_al.service.settings import gate_secret
 from stream_al.service.strategies import load_plugins
+from stream_al.service.streams import write_json
 from stream_al.service.view import differences, journal, predictions, records
 from stream_al.service.what_if_text import text_of
 from stream_al_connectors.opening import log_path
@@ -182,7 +183,7 @@ def _listed(list_to: str | None) -> Iterator[Callable[[WouldAsk], None]]:
         yield lambda _: None
         return
     if list_to == "-":
-        yield lambda found: print(_line(found))
+        yield lambda found: write_json(_line(found))
         return
     try:
         file = Path(list_to).open("w", encoding="utf-8")  # noqa: SIM115 - closed below
