@@ -14,7 +14,7 @@ from stream_al.config import EventsSection
 from stream_al.engine import EventReader
 from stream_al.messages import Event
 
-REMEMBERED_BYTES_MAX = 8_388_608
+REMEMBERED_BYTES_MAX = 4_194_304
 """Of records in the younger half; the older half is no larger."""
 ENTRY_BYTES = 200
 """What an entry costs beside its record."""
@@ -39,9 +39,7 @@ class Repeats:
     def note(self, event: Event, value: bytes) -> None:
         """Take in an event and the record that it was read from."""
         event_id, young = event.event_id, self._young
-        before = young.get(event_id)
-        if before is None:
-            before = self._old.get(event_id)
+        before = young.get(event_id) or self._old.get(event_id)
         young[event_id] = value
         self._bytes += len(value) + ENTRY_BYTES
         if self._bytes > REMEMBERED_BYTES_MAX:
