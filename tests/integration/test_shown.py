@@ -32,7 +32,7 @@ def asked(deployment: Deployment) -> Deployment:
     deployment.send(
         native(0) | {"event_id": HOSTILE, "segment": HOSTILE, "meta": {HOSTILE: HOSTILE}},
         native(1) | {"features": {"text": f"{HOSTILE}\nnext line", HOSTILE: 1}},
-        native(2) | {"features": {HOSTILE: [None]}},
+        native(2) | {"features": {HOSTILE: "c" * 300}},
     )
     deployment.send(
         {"event_id": "e-1", "label": f"spam {HOSTILE}", "annotator": HOSTILE, "revision": -1},
@@ -81,7 +81,7 @@ def test_an_id_and_a_message_are_never_cut(deployment: Deployment) -> None:
     event_id, text = "i" * 512, "t" * 3_000
     deployment.send(
         native(0) | {"event_id": event_id, "features": {"text": text}},
-        native(1) | {"features": {"n" * 190: [None]}},
+        native(1) | {"features": {"n" * 190: "c" * 300}},
     )
     deployment.done("run", "--until-idle")
     queries = deployment.done("queries").out
@@ -90,4 +90,4 @@ def test_an_id_and_a_message_are_never_cut(deployment: Deployment) -> None:
     letters = deployment.done("dead-letters")
     message = deployment.messages("dead_letters")[0]["message"]
     assert message in letters.out
-    assert len(message) > 190
+    assert len(message) > 90
