@@ -205,20 +205,20 @@ def test_the_paragraph_says_how_many_labels_buy_what() -> None:
 
     assert said.startswith("200 labels (5 % of 4,000 events) reach 95.8 % of what all 4,000 ")
     assert "random queries do not reach that with 800 labels, the most tried" in said
-    assert "Separated, this gate is better" in said
-    assert "above every seed of random queries at 2, below at 0; at 0 they overlap" in said
+    assert "This gate is better: macro-F1 " in said
+    assert "better than random queries at 2, worse at 0; at 0 the interval holds 0" in said
 
 
 def test_the_paragraph_is_honest_about_overlap_and_about_losing() -> None:
-    """Overlapping seeds are not separated; a gate below random is said to be worse."""
+    """An interval that holds 0 shows no difference; a gate below random is said to be worse."""
     close = _said(_runs(0.93, spread=0.08))
     lost = _said(_runs(0.70, spread=0.0)[:5])
 
-    assert "Not separated" in close
-    assert "at 2 they overlap" in close
+    assert "No difference is shown" in close
+    assert "at 2 the interval holds 0" in close
     assert "reach 72.9 % of what" in lost
     assert "random queries reach it with 200 or fewer" in lost
-    assert "this gate is worse" in lost
+    assert "This gate is worse" in lost
 
 
 def test_the_paragraph_does_not_praise_a_model_that_learns_nothing() -> None:

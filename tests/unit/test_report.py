@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from random import Random
+from statistics import variance
 
 import pytest
 
@@ -20,6 +21,7 @@ from stream_al.service.report import (
     Series,
     SpendPoint,
     band,
+    difference,
     histogram,
     line_chart,
     render,
@@ -122,6 +124,7 @@ def figures(text: str = "free entry, text WIN now") -> DemoFigures:
             )
             for n in range(40)
         ),
+        asked_count=40,
         facts=(("events", "4,862"), ("queries", "243"), ("budget", "5 %"), ("model", "linear")),
         outcomes=(("applied", 233), ("duplicate", 11), ("conflict", 4)),
         command="make demo",
@@ -181,24 +184,106 @@ def _bare(name: str, final: Sequence[float]) -> Arm:
 @pytest.mark.parametrize(
     ("gate", "chance", "begins", "better"),
     [
-        ((0.95, 0.97), (0.90, 0.94), "Separated, this gate is better", True),
-        ((0.93, 0.97), (0.90, 0.94), "Not separated", False),
-        ((0.94, 0.97), (0.90, 0.94), "Not separated", False),
-        ((0.80, 0.82), (0.90, 0.94), "Separated, this gate is worse", False),
-        ((0.95,), (0.90,), "Not separated", False),
+        ((0.95, 0.96, 0.97), (0.90, 0.91, 0.92), "This gate is better", True),
+        (
+            (0.930, 0.945, 0.95, 0.955, 0.96),
+            (0.90, 0.91, 0.92, 0.93, 0.935),
+            "This gate is b",
+            True,
+        ),
+        ((0.93, 0.97), (0.90, 0.94), "No difference is shown", False),
+        ((0.95, 0.97), (0.90, 0.94), "No difference is shown", False),
+        ((0.80, 0.82, 0.81), (0.90, 0.94, 0.92), "This gate is worse", False),
+        ((0.95,), (0.90,), "No difference is shown", False),
+        ((0.9, 0.9), (0.9, 0.9), "No difference is shown", False),
+        ((0.9, 0.9), (0.8, 0.8), "This gate is better", True),
     ],
-    ids=["better", "overlap", "touching", "worse", "one seed"],
+    ids=[
+        *("better", "better though they touch", "overlap", "apart, but two seeds", "worse"),
+        *("one seed", "the same", "never varies"),
+    ],
 )
 def test_verdict_is_plain(
     gate: tuple[float, ...], chance: tuple[float, ...], begins: str, better: bool
 ) -> None:
-    """Only ranges that do not even touch are separated, and the report begins with it."""
+    """E: the difference of means with its interval says it, and the report begins with it."""
     arms = (_bare("gate", gate), _bare("random", chance))
     found = verdict(arms, "accuracy")
 
     assert found.sentence.startswith(begins)
     assert found.better is better
+    assert found.worse is (begins == "This gate is worse")
     assert begins in render(replace(figures(), arms=arms))
+    if len(gate) > 1:
+        assert "a difference of " in found.sentence
+        assert "(95 % interval over " in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("freedom", "t"), [(1, 12.706), (2, 4.303), (4, 2.776), (8, 2.306), (30, 2.042)]
+)
+def test_the_interval_is_students_where_variances_are_equal(freedom: int, t: float) -> None:
+    """E: with as many values of one spread on both sides Welch's freedom is 2(n − 1).
+
+    The quantiles are those of printed tables (two-sided, 95 %).
+    """
+    count = freedom // 2 + 1
+    if freedom == 1:  # one side that never varies has no say: n − 1
+        ours, theirs = (0.0, 2.0), (5.0, 5.0)
+        error = 1.0
+    else:
+        ours = tuple(float(n) for n in range(count))
+        theirs = tuple(10.0 + n for n in range(count))
+        error = (2 * variance(ours) / count) ** 0.5
+    found = difference(ours, theirs)
+
+    assert found.high - found.mean == pytest.approx(t * error, rel=1e-3)
+    assert found.mean - found.low == pytest.approx(t * error, rel=1e-3)
+
+
+def test_the_interval_is_that_of_a_published_example() -> None:
+    """E: unequal variances and counts, as in the example of Welch's test on Wikipedia (A1, A2)."""
+    ours = (
+        27.5,
+        21.0,
+        19.0,
+        23.6,
+        17.0,
+        17.9,
+        16.9,
+        20.1,
+        21.9,
+        22.6,
+        23.1,
+        19.6,
+        19.0,
+        21.7,
+        21.4,
+    )
+    theirs = (
+        *(27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 20.5, 24.4),
+    )
+    found = difference(ours, theirs)
+
+    # t = -2.46, 25.0 degrees of freedom there: t at 97.5 % is 2.060.
+    assert found.mean / ((found.high - found.mean) / 2.060) == pytest.approx(-2.46, abs=0.01)
+
+
+def test_the_report_says_how_many_queries_it_shows() -> None:
+    """E: 60 of 244, the newest; all of them where there are no more."""
+    shown = replace(figures(), asked_count=244)
+    rows = len(shown.asked)
+
+    assert f"{rows} of 244 queries" in render(shown)
+    assert f"All {rows} queries" in render(replace(shown, asked_count=rows))
+
+
+def test_the_report_explains_propensities() -> None:
+    """E: what the number is, and what it is good for."""
+    said = render(figures())
+
+    assert "the probability with which the gate asked" in said
+    assert "stands for 50 events" in said
 
 
 def test_band_compares_the_same_seeds_everywhere() -> None:

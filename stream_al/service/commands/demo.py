@@ -5,22 +5,25 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from stream_al.config import Config
 from stream_al.private_files import make_folder
-from stream_al.service.commands.common import err, print_json
+from stream_al.service.commands.common import JsonOption, err, out, print_json
+from stream_al_connectors.opening import open_log
 
 if TYPE_CHECKING:
     from stream_al.service.demo.observer import Observer
     from stream_al.service.report import Run
-    from stream_al.testing import Example
+    from stream_al.testing import Example, Injected
 
 FOLDER = Path(".demo")
 SAID_EVERY_S = 2.0
@@ -47,18 +50,29 @@ def demo(
     bootstrap: Annotated[
         str, typer.Option(help="Of Kafka: where brokers are; see `stream-al broker`.")
     ] = "127.0.0.1:9092",
+    as_json: JsonOption = False,
 ) -> None:
     """Watch it work: real SMS messages, a real worker and log, simulated people; then a report.
 
-    The last line on stdout is JSON with the figures. With `--log kafka` the same on a broker.
+    It ends with three lines: what came out, how this gate compares with random queries, and where
+    the report is. With `--log kafka` the same on a broker.
 
     Example: `stream-al demo --no-live`
     """
-    from stream_al.service.demo.arms import ARMS, SEEDS, run_arm  # noqa: PLC0415 - imports River
-    from stream_al.service.demo.live import run_live, write_configuration  # noqa: PLC0415
-    from stream_al.service.demo.outcome import figures_of, last_line, write_report  # noqa: PLC0415
+    from stream_al.service.demo.arms import (  # noqa: PLC0415 - imports River
+        ARMS,
+        SEEDS,
+        count_into,
+        run_arm,
+    )
+    from stream_al.service.demo.live import SHOWN_EVERY_S, write_configuration  # noqa: PLC0415
+    from stream_al.service.demo.outcome import (  # noqa: PLC0415
+        document,
+        figures_of,
+        three_lines,
+        write_report,
+    )
     from stream_al.service.settings import load_config  # noqa: PLC0415
-    from stream_al_connectors.opening import open_log  # noqa: PLC0415
 
     started = time.monotonic()
     data, examples = _examples(events)
@@ -73,28 +87,54 @@ def demo(
         from stream_al_connectors.kafka.checking import create_topics  # noqa: PLC0415
 
         create_topics(config, change=False)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    counted = context.Value("q", 0)
+    with ProcessPoolExecutor(
+        1, mp_context=context, initializer=count_into, initargs=(counted,)
+    ) as pool:
         futures: Futures = {
             (arm, seed): pool.submit(run_arm, examples, arm, seed, share)
             for seed in SEEDS
             for arm in ARMS
         }
-        log = open_log(config, create=True)
         try:
-            with _shown(live=live, share=share, total=len(examples), futures=futures) as show:
-                observer, injected = run_live(
-                    log, config, configuration, examples, rate=rate, show=show
-                )
-                runs = {key: future.result() for key, future in futures.items()}
-        finally:
-            log.close()
+            with _shown(
+                live=live, share=share, total=len(examples), futures=futures, counted=counted
+            ) as show:
+                observer, injected = _live(config, configuration, examples, rate, show)
+                while not all(future.done() for future in futures.values()):
+                    show(observer)
+                    time.sleep(SHOWN_EVERY_S)
+                show(observer)
+            runs = {key: future.result() for key, future in futures.items()}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # nobody waits for what is lost
+            raise
     figures = figures_of(observer, injected, runs, data=data, share=share)
     write_report(figures, report)
-    err.print(f"report: {report}", markup=False)
-    line: dict[str, Any] = last_line(
-        observer, figures, share=share, partitions=config.topics.partitions
-    )
-    print_json(line | {"report": str(report), "seconds": round(time.monotonic() - started, 1)})
+    if as_json:
+        described: dict[str, Any] = document(
+            observer, figures, share=share, partitions=config.topics.partitions
+        )
+        seconds = round(time.monotonic() - started, 1)
+        print_json(described | {"report": str(report), "seconds": seconds})
+        return
+    for line in three_lines(observer, figures, share=share, report=report):
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _live(
+    config: Config,
+    configuration: Path,
+    examples: Sequence[Example],
+    rate: float,
+    show: Callable[[Observer], None],
+) -> tuple[Observer, Injected]:
+    """Make the live run."""
+    from stream_al.service.demo.live import run_live  # noqa: PLC0415
+
+    with closing(open_log(config, create=True)) as log:
+        return run_live(log, config, configuration, examples, rate=rate, show=show)
 
 
 def _examples(events: int | None) -> tuple[str, list[Example]]:
@@ -108,31 +148,31 @@ def _examples(events: int | None) -> tuple[str, list[Example]]:
 
 
 @contextmanager
-def _shown(*, live: bool, share: float, total: int, futures: Futures) -> Iterator[Any]:
+def _shown(
+    *, live: bool, share: float, total: int, futures: Futures, counted: Synchronized[int]
+) -> Iterator[Callable[[Observer], None]]:
     """Give the function that shows an observer: a live panel, or a line every two seconds."""
-    from stream_al.service.demo.screen import line, panel  # noqa: PLC0415
+    from stream_al.service.demo.screen import Progress, line, panel  # noqa: PLC0415
 
-    def arms_done() -> int:
-        return sum(future.done() for future in futures.values())
+    began_s = time.monotonic()
+
+    def progress() -> Progress:
+        runs = sum(future.done() for future in futures.values())
+        elapsed_s = time.monotonic() - began_s
+        return Progress(share, total, runs, len(futures), counted.value, elapsed_s)
 
     if live and sys.stderr.isatty():
         from rich.live import Live  # noqa: PLC0415
 
         with Live(console=err, refresh_per_second=5) as screen:
-
-            def redraw(observer: Observer) -> None:
-                screen.update(
-                    panel(observer, share, total, arms=arms_done(), arms_total=len(futures))
-                )
-
-            yield redraw
+            yield lambda observer: screen.update(panel(observer, progress()))
         return
-    said = 0.0
+    said = float("-inf")
 
     def say(observer: Observer) -> None:
         nonlocal said
-        if time.monotonic() - said >= SAID_EVERY_S or observer.events == total:
+        if time.monotonic() - said >= SAID_EVERY_S:
             said = time.monotonic()
-            err.print(line(observer, share, total), markup=False)
+            err.print(line(observer, progress()), markup=False)
 
     yield say

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from multiprocessing.sharedctypes import Synchronized
 
 from stream_al.config import Config
 from stream_al.learner import ActiveLearner
@@ -20,6 +21,18 @@ NOISE = 0.02
 DUPLICATES = 0.03
 POINTS = 60
 EVENT_MS = 1_000
+COUNTED_EVERY = 50
+
+
+class _Counted:
+    """How many events all arms of all processes have scored: what a bar shows."""
+
+    value: Synchronized[int] | None = None
+
+
+def count_into(value: Synchronized[int]) -> None:
+    """Let the arms of this process count their events there."""
+    _Counted.value = value
 
 
 def people(examples: Sequence[Example], seed: int) -> SimulatedAnnotators:
@@ -56,6 +69,9 @@ def run_arm(examples: Sequence[Example], arm: ArmName, seed: int, share: float) 
             annotators.ask(decision.query, example.label, index)
         for label in annotators.due(index):
             labels += learner.label(label, now_ms=now_ms).outcome == "applied"
+        if _Counted.value is not None and (index + 1) % COUNTED_EVERY == 0:
+            with _Counted.value.get_lock():
+                _Counted.value.value += COUNTED_EVERY
         if (index + 1) % every == 0 or index + 1 == len(shuffled):
             score = confusion.macro_f1()
             by_events.append((index + 1, score))

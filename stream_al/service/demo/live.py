@@ -72,7 +72,7 @@ def run_live(
     annotators = people(examples, config.model.seed)
     worker = _start_worker(configuration)
     try:
-        _await_ready(log, config, worker, configuration)
+        _await_ready(log, config, worker, configuration, lambda: show(observer))
         sent, answered = 0, 0
         started = moved = shown = time.monotonic()
         done = (-1, -1)
@@ -119,13 +119,18 @@ def _start_worker(configuration: Path) -> subprocess.Popen[bytes]:
 
 
 def _await_ready(
-    log: Log, config: Config, worker: subprocess.Popen[bytes], configuration: Path
+    log: Log,
+    config: Config,
+    worker: subprocess.Popen[bytes],
+    configuration: Path,
+    show: Callable[[], None],
 ) -> None:
     """Wait for the worker's first journal record: River takes a second or two to import."""
     deadline = time.monotonic() + STUCK_S
     while log.end(config.topic("journal"), 0) == 0:
         if worker.poll() is not None or time.monotonic() > deadline:
             raise _stuck(worker, configuration)
+        show()
         time.sleep(TICK_S)
 
 

@@ -40,17 +40,46 @@ def figures_of(
         propensities=tuple(observer.propensities),
         estimates=tuple(observer.estimates),
         asked=observer.asked_rows(),
+        asked_count=len(observer.queries),
         facts=(
             ("events", f"{observer.events:,}"),
             ("budget", f"{share:.1%} of the events, {observer.allowed:.1f} queries"),
-            ("asked", f"{len(observer.queries)} ({reasons})"),
+            ("asked", f"{len(observer.queries):,} ({reasons})"),
             ("true accuracy of the live run", f"{observer.confusion.accuracy():.2%}"),
             ("true macro-F1 of the live run", f"{observer.confusion.macro_f1():.2%}"),
+            *_found(observer),
             ("what the simulated people did", people),
         ),
         outcomes=tuple(sorted(observer.outcomes.items())),
         command="stream-al demo",
     )
+
+
+def _found(observer: Observer) -> tuple[tuple[str, str], ...]:
+    """Return how much of the rarest class was found: what a filter is for."""
+    name = observer.confusion.rarest()
+    if name is None:
+        return ()
+    found, there = observer.confusion.recall(name)
+    return ((f"recall of {name}", f"{found / there:.1%} ({found:,} of {there:,} found)"),)
+
+
+def three_lines(
+    observer: Observer, figures: DemoFigures, *, share: float, report: Path
+) -> tuple[str, str, str]:
+    """Return what people read at the end: what came out, the verdict, where the report is."""
+    estimate = observer.quality.summary().accuracy
+    said = "too few labels for an estimate"
+    if estimate is not None:
+        said = f"estimated {estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+    recall = "".join(f"; {name} {value}" for name, value in _found(observer))
+    first = (
+        f"{observer.events:,} events predicted, {len(observer.queries):,} asked about (budget "
+        f"{share:.1%}), {observer.outcomes['applied']:,} labels learnt. Accuracy "
+        f"{observer.confusion.accuracy():.1%}, {said}{recall}."
+    )
+    sentence = verdict(figures.arms, figures.score_name).sentence
+    return first, sentence, f"The report is {report}: open it in a browser."
 
 
 def write_report(figures: DemoFigures, path: Path) -> None:
@@ -67,7 +96,7 @@ def write_report(figures: DemoFigures, path: Path) -> None:
         raise Ambiguous(f"the report can't be written to {str(path)!r}: {error}") from None
 
 
-def last_line(
+def document(
     observer: Observer, figures: DemoFigures, *, share: float, partitions: int
 ) -> dict[str, Any]:
     """Return the figures of the demo for scripts."""
@@ -95,6 +124,12 @@ def last_line(
             }
             for arm in figures.arms
         },
-        "separated": found.better,
+        "better": found.better,
+        "difference": found.difference and asdict(found.difference),
+        "recall": {
+            name: {"found": pair[0], "there": pair[1]}
+            for name in sorted({truth for truth, _ in observer.confusion.pairs})
+            for pair in (observer.confusion.recall(name),)
+        },
         "verdict": found.sentence,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rich.console import RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -14,12 +16,32 @@ TEXT_CHARACTERS_MAX = 64
 QUERIES_SHOWN = 5
 
 
-def line(observer: Observer, share: float, total: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the demo is: the live run, the runs in memory and their events, the time so far."""
+
+    share: float
+    events_total: int
+    runs: int
+    runs_total: int
+    runs_events: int
+    elapsed_s: float
+
+    @property
+    def runs_share(self) -> float:
+        """How much of the runs in memory is done, in [0, 1]."""
+        if self.runs == self.runs_total:
+            return 1.0
+        return min(1.0, self.runs_events / max(1, self.runs_total * self.events_total))
+
+
+def line(observer: Observer, progress: Progress) -> str:
     """Return the state as one line of a log."""
     return (
-        f"{observer.events:,}/{total:,} events  {observer.events_per_s():,.0f}/s  "
-        f"asked {len(observer.queries)} (allowed {observer.allowed:.0f}, {share:.1%})  "
-        f"pending {observer.pending}  accuracy {accuracy(observer)}"
+        f"{progress.elapsed_s:.0f} s  {observer.events:,}/{progress.events_total:,} events  "
+        f"asked {len(observer.queries)} (allowed {observer.allowed:.0f}, {progress.share:.1%})  "
+        f"pending {observer.pending}  accuracy {accuracy(observer)}  "
+        f"in memory {progress.runs_share:.0%} ({progress.runs}/{progress.runs_total} runs)"
     )
 
 
@@ -32,27 +54,30 @@ def accuracy(observer: Observer) -> str:
     return f"true {true}, estimated {found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
 
-def panel(
-    observer: Observer, share: float, total: int, *, arms: int, arms_total: int
-) -> RenderableType:
-    """Return the state as a panel that is redrawn."""
+def panel(observer: Observer, progress: Progress) -> RenderableType:
+    """Return the state as a panel that is redrawn, also while the arms still run in memory."""
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    bar = ProgressBar(total=total, completed=observer.events, width=40)
-    table.add_row("events", bar)
-    table.add_row("", f"{observer.events:,} of {total:,}, {observer.events_per_s():,.0f} a second")
-    table.add_row(
-        "asked",
-        f"{len(observer.queries)} of {observer.allowed:.1f} allowed ({share:.1%} of the events)",
+    total = progress.events_total
+    table.add_row("events", ProgressBar(total=total, completed=observer.events, width=40))
+    rate = (
+        "all predicted" if observer.events == total else f"{observer.events_per_s():,.0f} a second"
     )
+    table.add_row("", f"{observer.events:,} of {total:,}, {rate}")
+    allowed = f"{observer.allowed:.1f} allowed ({progress.share:.1%} of the events)"
+    table.add_row("asked", f"{len(observer.queries)} of {allowed}")
     reasons = ", ".join(f"{name} {count}" for name, count in sorted(observer.reasons.items()))
     table.add_row("why", reasons)
     table.add_row("pending", str(observer.pending))
     outcomes = ", ".join(f"{name} {count}" for name, count in sorted(observer.outcomes.items()))
     table.add_row("labels", outcomes)
     table.add_row("accuracy", accuracy(observer))
-    table.add_row("in memory", f"{arms} of {arms_total} runs: gate, random, every label; 5 seeds")
+    bar = ProgressBar(total=1.0, completed=progress.runs_share, width=40)
+    table.add_row("in memory", bar)
+    compared = "the same stream for this gate, random queries and all labels; 5 seeds each"
+    table.add_row("", f"{progress.runs} of {progress.runs_total} runs done: {compared}")
+    table.add_row("time", f"{progress.elapsed_s:.0f} s")
     for query in observer.queries[-QUERIES_SHOWN:]:
         text = str(query.features.get("text") or query.features)
         label = observer.labels.get(query.event_id, "…")

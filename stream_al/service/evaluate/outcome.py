@@ -151,7 +151,12 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
         "shuffled": plan.shuffled,
         "summary": [_summary(group) for group in evaluation.groups],
         "verdicts": [
-            {"budget": row.share, "better": found.better, "sentence": found.sentence}
+            {
+                "budget": row.share,
+                "better": found.better,
+                "difference": found.difference and asdict(found.difference),
+                "sentence": found.sentence,
+            }
             for row, found in zip(told.gate, verdicts, strict=True)
         ],
         "paragraph": evaluation.paragraph,

@@ -2,7 +2,7 @@
 
 Nothing is chosen by its result: the paragraph is about the first strategy and the first delay that
 were named, at the smallest budget whose mean macro-F1 reaches 95 % of that of all labels (or the
-largest budget). Whether that is more than chance is `report.verdict`'s strict rule over seeds.
+largest budget). Whether that is more than chance is said by `report.verdict`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Told:
         return next(reached, len(self.gate) - 1)
 
     def verdict(self, index: int) -> Verdict:
-        """Return whether gate and random are separated at one budget."""
+        """Return how gate and random queries differ at one budget."""
         rows = (self.gate[index], self.chance[index], self.everything)
         return verdict([row.curves for row in rows], SCORE_NAME)
 
@@ -219,16 +219,12 @@ def _budgets(told: Told) -> str:
 
 
 def _seeds(told: Told) -> str:
-    """Return at how many budgets the seeds are apart: `report.verdict`'s rule, counted."""
-    pairs = [
-        (gate.curves.final, chance.curves.final)
-        for gate, chance in zip(told.gate, told.chance, strict=True)
-    ]
-    better = sum(min(gate) > max(chance) for gate, chance in pairs)
-    worse = sum(max(gate) < min(chance) for gate, chance in pairs)
+    """Return at how many budgets a difference is shown, by `report.verdict`."""
+    found = [told.verdict(index) for index in range(len(told.gate))]
+    better, worse = sum(each.better for each in found), sum(each.worse for each in found)
     return (
-        f"Over the {len(pairs)} budgets, every seed of this gate is above every seed of random "
-        f"queries at {better}, below at {worse}; at {len(pairs) - better - worse} they overlap."
+        f"Over the {len(found)} budgets, this gate is better than random queries at {better}, "
+        f"worse at {worse}; at {len(found) - better - worse} the interval holds 0."
     )
 
 

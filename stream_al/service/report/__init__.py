@@ -20,6 +20,7 @@ from stream_al.service.report.runs import Confusion, Run, arm_figures
 from stream_al.service.report.scales import count_text, share_text
 from stream_al.service.report.texts import cut, plain, shown
 from stream_al.service.report.verdict import Verdict, verdict
+from stream_al.service.report.welch import Difference, difference
 
 __all__ = [
     "ARM_NAMES",
@@ -28,6 +29,7 @@ __all__ = [
     "AskedRow",
     "Confusion",
     "DemoFigures",
+    "Difference",
     "EstimatePoint",
     "LineChart",
     "Point",
@@ -39,6 +41,7 @@ __all__ = [
     "band",
     "count_text",
     "cut",
+    "difference",
     "facts_grid",
     "histogram",
     "line_chart",

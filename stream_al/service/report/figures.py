@@ -85,6 +85,8 @@ class DemoFigures:
         Name and value, as they are to be shown, in this order.
     command
         What makes this report again.
+    asked_count
+        Queries in all; `asked` are the newest of them.
     """
 
     title: str
@@ -95,6 +97,7 @@ class DemoFigures:
     propensities: tuple[float, ...]
     estimates: tuple[EstimatePoint, ...]
     asked: tuple[AskedRow, ...]
+    asked_count: int
     facts: tuple[tuple[str, str], ...]
     outcomes: tuple[tuple[str, int], ...]
     command: str

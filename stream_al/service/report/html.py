@@ -24,6 +24,15 @@ BINS_PER_DECADE = 6
 PROPENSITY_MIN = 0.001
 """Smaller propensities share the first bin."""
 
+PROPENSITY_TOLD = (
+    "A <em>propensity</em> is the probability with which the gate asked about an event, fixed "
+    "before it drew. A random share of the budget gives every event some; uncertain events get "
+    "more. It is written into each prediction, because it makes the few labels speak for all "
+    "events: a label of an event that was asked about with probability 0.02 stands for 50 events "
+    "like it. That is how accuracy is estimated here although people saw the hard cases most. All "
+    "propensities add up to the number of queries that may be expected."
+)
+
 REASONS = {
     "cold_start": "fewer than two classes known",
     "random": "random share",
@@ -43,7 +52,7 @@ def render(figures: DemoFigures) -> str:
         said=found.sentence,
         body=(
             f"{facts_grid(figures.facts)}{_learning(figures)}{_running(figures)}"
-            f"{_asked(figures.asked)}{_outcomes(figures)}"
+            f"{_asked(figures)}{_outcomes(figures)}"
         ),
         command=figures.command,
     )
@@ -85,6 +94,7 @@ def _running(figures: DemoFigures) -> str:
     return (
         "<h2>The live run</h2><p>What the worker spent, what its labels say about the model, and "
         "how likely each event was to be asked about.</p>"
+        f"<p>{PROPENSITY_TOLD}</p>"
         f'<div class="charts three">{charts}{_propensities(figures.propensities)}</div>'
     )
 
@@ -150,17 +160,24 @@ def _propensities(propensities: Sequence[float]) -> str:
     )
 
 
-def _asked(asked: Sequence[AskedRow]) -> str:
-    if not asked:
+def _asked(figures: DemoFigures) -> str:
+    if not figures.asked:
         return "<h2>What was asked, and why</h2><p>Nothing was asked.</p>"
-    shown = asked[:ASKED_ROWS_MAX]
+    shown = figures.asked[-ASKED_ROWS_MAX:]
     rows = "".join(_asked_row(row) for row in shown)
     return (
-        f"<h2>What was asked, and why</h2><p>{len(shown)} of {len(asked):,} queries.</p>"
+        "<h2>What was asked, and why</h2>"
+        f"<p>{_rows_of(len(shown), figures.asked_count)}</p>"
         '<div class="scroll"><table><thead><tr><th>Event</th><th>Predicted</th>'
         '<th class="number">Probability</th><th>Why asked</th><th class="number">Propensity</th>'
         f"<th>Label</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
+
+
+def _rows_of(rows: int, count: int) -> str:
+    if rows == count:
+        return f"All {count:,} queries, the newest last."
+    return f"{rows:,} of {count:,} queries: the newest, the very newest last."
 
 
 def _asked_row(row: AskedRow) -> str:

@@ -52,6 +52,28 @@ class Confusion:
         """
         return self._right() / max(1, self.pairs.total())
 
+    def recall(self, name: str) -> tuple[int, int]:
+        """Return how many events of a class were found, and how many there were.
+
+        Examples
+        --------
+        >>> Confusion(Counter({("spam", "spam"): 3, ("spam", "ham"): 1})).recall("spam")
+        (3, 4)
+        """
+        there = self._marginals()[0][name]
+        return self.pairs[name, name], there
+
+    def rarest(self) -> str | None:
+        """Return the class with the fewest events, by name where several have as few.
+
+        Examples
+        --------
+        >>> Confusion(Counter({("ham", "ham"): 8, ("spam", None): 2})).rarest()
+        'spam'
+        """
+        truths = self._marginals()[0]
+        return min(sorted(truths), key=truths.__getitem__, default=None)
+
     def kappa(self) -> float:
         """Return Cohen's kappa, in [-1, 1]: 0 is what guessing with the same shares reaches.
 

@@ -1,4 +1,4 @@
-"""Whether the arms are separated beyond their spread: said plainly, also when they are not."""
+"""Whether this gate does better than random queries: the difference, and how sure it is."""
 
 from __future__ import annotations
 
@@ -8,57 +8,68 @@ from statistics import fmean
 
 from stream_al.service.report.figures import Arm, ArmName
 from stream_al.service.report.scales import share_text
+from stream_al.service.report.welch import Difference, difference
 
 SEEDS_MIN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One sentence, and whether it says that this gate is better than random queries."""
+    """One sentence, whether it says that this gate is better than random queries, and by how much.
+
+    `difference` is None where there are not seeds enough.
+    """
 
     better: bool
     sentence: str
+    difference: Difference | None = None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the whole interval lies below 0."""
+        return self.difference is not None and self.difference.high < 0.0
 
 
 def verdict(arms: Sequence[Arm], score_name: str) -> Verdict:
     """Compare this gate with random queries by the final scores of all seeds.
 
-    Two arms are separated when every seed of one is above every seed of the other: a rule without
-    assumptions, and a strict one.
+    The difference of the means with its 95 % interval over the seeds (Welch): better where all of
+    it lies above 0.
 
     Examples
     --------
     >>> def arm(name, *final):
     ...     return Arm(name=name, by_events=(), by_labels=(), final=final, labels_mean=100)
-    >>> verdict([arm("gate", 0.95, 0.97), arm("random", 0.90, 0.94)], "accuracy").better
+    >>> verdict([arm("gate", 0.95, 0.96, 0.97), arm("random", 0.90, 0.91, 0.92)], "x").better
     True
-    >>> verdict([arm("gate", 0.93, 0.97), arm("random", 0.90, 0.94)], "accuracy").sentence[:15]
-    'Not separated: '
+    >>> verdict([arm("gate", 0.93, 0.97), arm("random", 0.9, 0.94)], "accuracy").sentence[:22]
+    'No difference is shown'
     """
     named = {arm.name: arm for arm in arms}
     gate, chance = named.get("gate"), named.get("random")
     if gate is None or chance is None or min(len(gate.final), len(chance.final)) < SEEDS_MIN:
         return Verdict(
-            False, "Not separated: with fewer than two seeds per arm there is no spread."
+            False, "No difference is shown: with fewer than two seeds per arm there is no spread."
         )
+    found = difference(gate.final, chance.final)
+    better, worse = found.low > 0.0, found.high < 0.0
+    begins = (
+        "This gate is better" if better else "This gate is worse" if worse
+        else "No difference is shown"
+    )  # fmt: skip
     measured = (
-        f"{score_name} {_range(gate)} with this gate, {_range(chance)} with random queries "
-        f"({len(gate.final)} seeds, about {gate.labels_mean:,.0f} and "
-        f"{chance.labels_mean:,.0f} labels)"
+        f"{score_name} {fmean(gate.final):.3f} with this gate, {fmean(chance.final):.3f} with "
+        f"random queries, {_difference(found)} (95 % interval over {len(gate.final)} seeds, "
+        f"Welch; about {gate.labels_mean:,.0f} and {chance.labels_mean:,.0f} labels)"
     )
-    if min(gate.final) > max(chance.final):
-        return Verdict(True, f"Separated, this gate is better: {measured}.{_of_all(named, gate)}")
-    if max(gate.final) < min(chance.final):
-        return Verdict(False, f"Separated, this gate is worse: {measured}.")
-    return Verdict(
-        False,
-        f"Not separated: {measured}. The ranges overlap, so these runs do not show that one "
-        f"is better.{_of_all(named, gate)}",
-    )
+    why = "" if better or worse else " The interval holds 0."
+    return Verdict(better, f"{begins}: {measured}.{why}{_of_all(named, gate)}", found)
 
 
-def _range(arm: Arm) -> str:
-    return f"{fmean(arm.final):.3f} ({min(arm.final):.3f}–{max(arm.final):.3f})"
+def _difference(found: Difference) -> str:
+    """Return a difference in points: of scores in [0, 1] one point is a hundredth."""
+    mean, low, high = (100 * value for value in (found.mean, found.low, found.high))
+    return f"a difference of {mean:+.1f} points, {low:+.1f} to {high:+.1f}"
 
 
 def _of_all(named: dict[ArmName, Arm], gate: Arm) -> str:
@@ -66,4 +77,7 @@ def _of_all(named: dict[ArmName, Arm], gate: Arm) -> str:
     if everything is None or not everything.final or everything.labels_mean <= 0:
         return ""
     share = gate.labels_mean / everything.labels_mean
-    return f" All labels reach {_range(everything)}; this gate used {share_text(share)} of them."
+    return (
+        f" All labels reach {fmean(everything.final):.3f}; "
+        f"this gate used {share_text(share)} of them."
+    )
