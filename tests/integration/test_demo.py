@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from stream_al.testing.data import SMS_FILE
 from tests.kafka_fixture import Broker
 
 
@@ -59,11 +60,27 @@ def test_the_demo_keeps_its_budget_and_ends_with_a_report(
     assert re.search(rf"(All {shown}|{shown} of {figures['queries']}) queries", report)
 
 
+def _messages(folder: Path, count: int) -> None:
+    """Put messages of our own where the demo keeps those that it downloads."""
+    texts = {
+        "ham": "see you at the lake at {}, bring bread",
+        "spam": "win {} free prizes, call now",
+    }
+    (folder / ".demo").mkdir()
+    lines = [
+        f"{name}\t{texts[name].format(number)}\n"
+        for number in range(count)
+        for name in ("spam" if number % 7 == 0 else "ham",)
+    ]
+    (folder / ".demo" / SMS_FILE).write_text("".join(lines), encoding="utf-8")
+
+
 def test_the_terminal_moves_to_the_end_and_ends_with_three_lines(tmp_path: Path) -> None:
     """E: a real terminal: the panel counts on while the arms run; then three lines for people."""
+    _messages(tmp_path, 400)
     shown: list[str] = []
     parent, child = pty.openpty()
-    command = [sys.executable, "-m", "stream_al", "demo", "--events", "400", "--rate", "400"]
+    command = [sys.executable, "-m", "stream_al", "demo", "--rate", "400"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=child, stderr=child, stdin=child)
     os.close(child)
     with suppress(OSError):  # the end of a terminal
@@ -87,6 +104,7 @@ def test_the_terminal_moves_to_the_end_and_ends_with_three_lines(tmp_path: Path)
 
 def test_a_demo_whose_worker_ends_does_not_wait_for_the_rest(tmp_path: Path) -> None:
     """E: no run in memory is finished when there is nothing to compare it with."""
+    _messages(tmp_path, 5_000)
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "stream_al", "demo", "--no-live"],

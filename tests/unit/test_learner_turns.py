@@ -218,6 +218,7 @@ def test_broken_off_at_any_line_it_goes_on(act: Callable[[Any], object], begun: 
     assert line > 50
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # in a callback
 def test_a_real_ctrl_c_is_survived() -> None:
     """C10: SIGINT at many moments of a busy loop; every label after it is taken."""
     learner = ActiveLearner(_config())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(".demo")
 SAID_EVERY_S = 2.0
+ARMS_SHOWN_EVERY_S = 0.2
 Futures = dict[tuple[str, int], "Future[Run]"]
 
 
@@ -59,13 +60,7 @@ def demo(
 
     Example: `stream-al demo --no-live`
     """
-    from stream_al.service.demo.arms import (  # noqa: PLC0415 - imports River
-        ARMS,
-        SEEDS,
-        count_into,
-        run_arm,
-    )
-    from stream_al.service.demo.live import SHOWN_EVERY_S, write_configuration  # noqa: PLC0415
+    from stream_al.service.demo.live import write_configuration  # noqa: PLC0415
     from stream_al.service.demo.outcome import (  # noqa: PLC0415
         document,
         figures_of,
@@ -87,29 +82,15 @@ def demo(
         from stream_al_connectors.kafka.checking import create_topics  # noqa: PLC0415
 
         create_topics(config, change=False)
-    context = get_context("spawn")
-    counted = context.Value("q", 0)
-    with ProcessPoolExecutor(
-        1, mp_context=context, initializer=count_into, initargs=(counted,)
-    ) as pool:
-        futures: Futures = {
-            (arm, seed): pool.submit(run_arm, examples, arm, seed, share)
-            for seed in SEEDS
-            for arm in ARMS
-        }
-        try:
-            with _shown(
-                live=live, share=share, total=len(examples), futures=futures, counted=counted
-            ) as show:
-                observer, injected = _live(config, configuration, examples, rate, show)
-                while not all(future.done() for future in futures.values()):
-                    show(observer)
-                    time.sleep(SHOWN_EVERY_S)
+    with _arms(examples, share) as (futures, counted):
+        with _shown(live=live, share=share, total=len(examples), futures=futures,
+                    counted=counted) as show:  # fmt: skip
+            observer, injected = _live(config, configuration, examples, rate, show)
+            while not all(future.done() for future in futures.values()):
                 show(observer)
-            runs = {key: future.result() for key, future in futures.items()}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # nobody waits for what is lost
-            raise
+                time.sleep(ARMS_SHOWN_EVERY_S)
+            show(observer)
+        runs = {key: future.result() for key, future in futures.items()}
     figures = figures_of(observer, injected, runs, data=data, share=share)
     write_report(figures, report)
     if as_json:
@@ -121,6 +102,38 @@ def demo(
         return
     for line in three_lines(observer, figures, share=share, report=report):
         out.print(line, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def _arms(examples: Sequence[Example], share: float) -> Iterator[tuple[Futures, Synchronized[int]]]:
+    """Start every arm in a process beside; give what becomes of them, and what counts events.
+
+    When the block fails they end: nobody waits for what is lost.
+    """
+    from stream_al.service.demo.arms import (  # noqa: PLC0415 - imports River
+        ARMS,
+        SEEDS,
+        STOP,
+        count_into,
+        run_arm,
+    )
+
+    context = get_context("spawn")
+    counted = context.Value("q", 0)
+    with ProcessPoolExecutor(
+        1, mp_context=context, initializer=count_into, initargs=(counted,)
+    ) as pool:
+        futures: Futures = {
+            (arm, seed): pool.submit(run_arm, examples, arm, seed, share)
+            for seed in SEEDS
+            for arm in ARMS
+        }
+        try:
+            yield futures, counted
+        except BaseException:
+            counted.value = STOP
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _live(

@@ -24,6 +24,14 @@ EVENT_MS = 1_000
 COUNTED_EVERY = 50
 
 
+STOP = -(2**62)
+"""Put where arms count their events, it ends them: nobody wants to know any more."""
+
+
+class Stopped(Exception):
+    """An arm that was told to stop."""
+
+
 class _Counted:
     """How many events all arms of all processes have scored: what a bar shows."""
 
@@ -33,6 +41,16 @@ class _Counted:
 def count_into(value: Synchronized[int]) -> None:
     """Let the arms of this process count their events there."""
     _Counted.value = value
+
+
+def _count() -> None:
+    counted = _Counted.value
+    if counted is None:
+        return
+    with counted.get_lock():
+        if counted.value < 0:
+            raise Stopped
+        counted.value += COUNTED_EVERY
 
 
 def people(examples: Sequence[Example], seed: int) -> SimulatedAnnotators:
@@ -69,9 +87,8 @@ def run_arm(examples: Sequence[Example], arm: ArmName, seed: int, share: float) 
             annotators.ask(decision.query, example.label, index)
         for label in annotators.due(index):
             labels += learner.label(label, now_ms=now_ms).outcome == "applied"
-        if _Counted.value is not None and (index + 1) % COUNTED_EVERY == 0:
-            with _Counted.value.get_lock():
-                _Counted.value.value += COUNTED_EVERY
+        if (index + 1) % COUNTED_EVERY == 0:
+            _count()
         if (index + 1) % every == 0 or index + 1 == len(shuffled):
             score = confusion.macro_f1()
             by_events.append((index + 1, score))

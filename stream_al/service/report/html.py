@@ -62,7 +62,7 @@ def _learning(figures: DemoFigures) -> str:
     description = "Mean over the seeds; the band reaches from the lowest to the highest seed."
     by_events = line_chart(
         LineChart(
-            title=f"{figures.score_name.capitalize()} while events flow",
+            title=f"{_title(figures.score_name)} while events flow",
             description=description,
             x_name="events",
             y_name=figures.score_name,
@@ -71,7 +71,7 @@ def _learning(figures: DemoFigures) -> str:
     )
     by_labels = line_chart(
         LineChart(
-            title=f"{figures.score_name.capitalize()} against labels spent",
+            title=f"{_title(figures.score_name)} against labels spent",
             description="The same runs by what they cost, on a log scale.",
             x_name="labels",
             y_name=figures.score_name,
@@ -83,6 +83,10 @@ def _learning(figures: DemoFigures) -> str:
         "<h2>Learning</h2><p>The same stream with the same delays, asked about in three ways.</p>"
         f'<div class="charts">{by_events}{by_labels}</div>'
     )
+
+
+def _title(name: str) -> str:
+    return name[:1].upper() + name[1:]  # not capitalize(): it is macro-F1
 
 
 def _series(arm: Arm, points: Sequence[Point]) -> Series:

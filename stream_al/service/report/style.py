@@ -27,7 +27,8 @@ h1 { font-size: clamp(26px, 3.4vw, 38px); line-height: 1.15; margin: 0 0 6px;
 h2 { font-size: 21px; margin: 52px 0 4px; letter-spacing: -.01em; }
 h3 { font-size: 16px; margin: 0; }
 p { margin: 0; max-width: 78ch; }
-header p, h2 + p, figcaption p, footer { color: var(--soft); }
+header p, h2 + p, h2 + p + p, figcaption p, footer { color: var(--soft); }
+h2 + p + p { margin-top: 6px; }
 .verdict {
   margin: 26px 0 0; padding: 16px 20px; background: var(--card); border: 1px solid var(--rule);
   border-left: 4px solid var(--open); border-radius: 6px; font-size: 17px;
