@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_al.messages import CHAIN_START, ModelEntry, chained, read_journal_record
+from stream_al.port import Record
 from tests.integration.conftest import Deployment, native, until
 
 GATE = {"gate": {"budget": {"share": 1.0}}}
@@ -65,13 +66,11 @@ def test_verify_finds_a_changed_prediction(deployment: Deployment) -> None:
 
 
 def test_verify_finds_a_changed_lesson(deployment: Deployment) -> None:
-    """A label changed in the journal makes another model: digest and predictions say so."""
+    """Features changed in the journal make another model: digest and predictions say so."""
     _taught(deployment, count=230)
     topic = deployment.config.topic("journal")
     first = next(r for r in deployment.records("journal") if b'"kind":"label"' in r.value)
-    text = first.value.replace(b'"label":"spam","features"', b'"label":"ham","features"')
-    text = text.replace(b'"label":"ham","features"', b'"label":"spam","features"') \
-        if text == first.value else text  # fmt: skip
+    text = first.value.replace(b"free money", b"at lunch").replace(b"see you", b"money now")
     assert text != first.value
     deployment.log.rewrite(topic, 0, {first.offset: text})
 
@@ -95,6 +94,7 @@ def test_without_is_a_model_that_never_saw_the_label(
     records = deployment.records("journal")
     never = [r for r in records if not (b'"kind":"label"' in r.value and b'"e-7"' in r.value)]
     assert len(never) == len(records) - 1
+    never = _linked(never)
     other = Deployment(deployment._forks, _folder(tmp_path))
     try:
         other.configure(**GATE)
@@ -110,6 +110,16 @@ def test_without_is_a_model_that_never_saw_the_label(
     finally:
         other.close()
     assert (alone["digest"], alone["learnt"]) == (found["digest"], found["learnt"])
+
+
+def _linked(records: list[Record]) -> list[Record]:
+    """Return records as if there had never been others: each continues the one before."""
+    linked, chain = [], CHAIN_START
+    for record in records:
+        entry = chained(read_journal_record(record.value), chain)
+        linked.append(record._replace(value=entry.to_wire()))
+        chain = entry.chain
+    return linked
 
 
 def _folder(path: Path) -> Path:
