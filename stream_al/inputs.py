@@ -87,7 +87,7 @@ def described(key: str, journal: Inputs, own: Inputs) -> str:
     ...           Inputs(digests={}, classes=("a", "c")))
     "labels.classes: 'c' is new, 'b' is gone"
     >>> described("gate.secret", one, other)
-    'gate.secret'
+    'gate.secret is another one'
     """
     if key == "labels.classes" and None not in (journal.classes, own.classes):
         return f"{key}: {_sets(journal.classes or (), own.classes or ())}"
@@ -95,7 +95,7 @@ def described(key: str, journal: Inputs, own: Inputs) -> str:
         before, now = (_set_of(one.classes) for one in (journal, own))
         return f"{key} is {before} in the journal, {now} here"
     if not key.startswith("events."):
-        return key
+        return f"{key} is another one"
     before, now = (_value(one, key) for one in (journal, own))
     return f"{key} is {before} in the journal, {now} here"
 

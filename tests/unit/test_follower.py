@@ -19,7 +19,7 @@ from stream_al.messages import (
 from stream_al.port import Outgoing
 from stream_al.service.clock import SystemClock
 from stream_al.service.environment import environment
-from stream_al.service.follower import DIGEST_EVERY, Comparison, Follower
+from stream_al.service.follower import DIGEST_EVERY, Comparison, Follower, stop_when_diverged
 from stream_al_connectors import MemoryLog
 
 CONFIG = Config.model_validate({"log": {"connector": "memory"}})
@@ -153,3 +153,54 @@ def test_comparisons_can_be_gathered() -> None:
     to_end(follower)
 
     assert [(each.equal, each.comparable) for each in found] == [(False, True)]
+
+
+def test_a_blanked_lesson_makes_digests_incomparable() -> None:
+    """A1: nothing is raised and none is put on record until a lineage leaves the event out."""
+    blank = chained(seed(0), "").model_copy(update={"features": None})
+    compared: list[Comparison] = []
+    log, follower = following(
+        lineage(), blank, *(seed(n) for n in range(1, DIGEST_EVERY)), on_compared=compared.append
+    )
+    append(log, DigestEntry(at_ms=0, position=DIGEST_EVERY + 1, model_id="m", digest="0" * 32,
+                            learnt_count=DIGEST_EVERY, environment=environment()))  # fmt: skip
+    to_end(follower)
+    (found,) = compared
+
+    assert (found.redacted, found.comparable, found.equal) == (True, False, False)
+    stop_when_diverged(found)
+    assert follower.newest_digest is None
+
+    append(log, lineage(start="replay", without=("e-0",), model_id="n"))
+    append(log, *(seed(n) for n in range(DIGEST_EVERY)))
+    to_end(follower)
+    assert follower.engine.model.blanked_count == 0
+    assert follower.newest_digest is not None
+
+
+def test_a_selection_holds_while_its_lineage_lasts() -> None:
+    """B9: later lessons of a class that is left out or renamed, before and after a restart."""
+    log, follower = following(
+        lineage(), seed(0), seed(1),
+        lineage(start="selected", model_id="n", without_classes=("ham",), renamed={"spam": "bad"}),
+    )  # fmt: skip
+    append(log, seed(2), seed(3))
+    to_end(follower)
+    again = Follower(log, CONFIG, Engine(CONFIG, secret=b""), clock=StepClock())
+    to_end(again)
+    resumed = Engine(CONFIG, secret=b"")
+    resumed.load_journal(follower.engine.dump_journal())
+    resumed.apply(seed(5), resumed.version)
+
+    assert follower.engine.model.classes == again.engine.model.classes == ("bad",)
+    assert follower.engine.model.digest() == again.engine.model.digest()
+    assert resumed.model.learnt_count == follower.engine.model.learnt_count == 2
+
+
+def test_an_unset_field_is_in_no_byte_of_an_older_record() -> None:
+    """What 0.1.0 wrote keeps its bytes and its place in the chain."""
+    written = lineage().to_wire()
+
+    assert b"inputs" not in written
+    assert b"corrected" not in written
+    assert b'"start":"replay"' in lineage(start="replay", without=("e-0",)).to_wire()
