@@ -58,6 +58,7 @@ class Annotating:
     ) -> None:
         self._config = config
         self._show_prediction = show_prediction
+        self._texts = {name for name, kind in config.events.types.items() if kind == "text"}
         self._annotator = annotator
         self._console = console
         self._desk = Desk(log, config, annotator)
@@ -88,7 +89,7 @@ class Annotating:
     def _ask(self, opened: OpenQuery, *, revision: int) -> bool:
         classes = self._desk.classes
         event_id = opened.query.event_id
-        fields = fields_of_query(opened, show_prediction=self._show_prediction)
+        fields = fields_of_query(opened, show_prediction=self._show_prediction, texts=self._texts)
         if not self._fits(event_id):
             fields.insert(0, Field("event", visible(event_id)))
         cut = self._show(event_id, fields, classes)

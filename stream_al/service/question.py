@@ -7,7 +7,7 @@ a label must not be anchored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,24 +43,29 @@ class Fitted:
     cut: bool
 
 
-def fields_of(features: Mapping[str, Any], segment: str | None, meta: Any) -> list[Field]:
+def fields_of(
+    features: Mapping[str, Any], segment: str | None, meta: Any, texts: Collection[str] = ()
+) -> list[Field]:
     """Return what an event says, in an order that does not depend on how it was sent.
+
+    `texts` are features that are read before the others.
 
     Examples
     --------
     >>> [one.said for one in fields_of({"n": 1, "text": "hi"}, "en", {"url": "x", "a": [1]})]
     ['hi', 'n: 1', 'segment: en', 'meta.a: [1]', 'meta.url: x']
     """
-    return [Field(name, _shown(value)) for name, value in values_of(features, segment, meta)]
+    values = values_of(features, segment, meta, texts)
+    return [Field(name, _shown(value)) for name, value in values]
 
 
 def values_of(
-    features: Mapping[str, Any], segment: str | None, meta: Any
+    features: Mapping[str, Any], segment: str | None, meta: Any, texts: Collection[str] = ()
 ) -> Iterator[tuple[str, Any]]:
     """Yield the names and values that are shown of an event, in their order."""
     if TEXT in features:
         yield "", features[TEXT]
-    for name in sorted(features.keys() - {TEXT}):
+    for name in sorted(features.keys() - {TEXT}, key=lambda name: (name not in texts, name)):
         yield visible(name), features[name]
     if segment is not None:
         yield "segment", segment
@@ -71,10 +76,12 @@ def values_of(
         yield "meta", meta
 
 
-def fields_of_query(opened: OpenQuery, *, show_prediction: bool) -> list[Field]:
+def fields_of_query(
+    opened: OpenQuery, *, show_prediction: bool, texts: Collection[str] = ()
+) -> list[Field]:
     """Return what an annotator sees of a query."""
     query = opened.query
-    found = fields_of(query.features, query.segment, query.meta)
+    found = fields_of(query.features, query.segment, query.meta, texts)
     if show_prediction and opened.place != NO_QUERY and is_predicted(query):
         found.append(Field("predicted", predicted(query)))
     return found

@@ -77,6 +77,8 @@ def test_fields_are_in_one_order_whatever_was_sent() -> None:
         "x\\x1b", "a: [1.5]", "b: 2", "segment: en", 'meta.u: {"k": "\\u202e"}', "meta.z: null",
     ]  # fmt: skip
     assert first == second
+    texts = fields_of({"a": 1, "title": "t", "body": "b"}, None, None, {"title", "body"})
+    assert [one.said for one in texts] == ["body: b", "title: t", "a: 1"]
     assert fields_of({}, None, ["plain"])[0].said == 'meta: ["plain"]'
 
 
