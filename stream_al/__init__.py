@@ -6,6 +6,7 @@ Names load on first use, so that a command which only appends a record need not 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("stream-al")
     if name not in _HOMES:
         message = f"module 'stream_al' has no attribute {name!r}"
         raise AttributeError(message)

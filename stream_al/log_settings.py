@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,11 +11,38 @@ from stream_al.errors import ConfigurationError
 from stream_al.messages import DurationMs, RetentionMs, Section
 
 DAY_MS = 86_400_000
+KAFKA_PORT = 9_092
+PORT_MAX = 65_535
+_BROKER = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+)(?::([0-9]{1,5}))?")
 
 
 def _tuple(value: Any) -> Any:
     """Return a list as a tuple, which neither YAML nor JSON has."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def _brokers(value: Any) -> Any:
+    """Return brokers as `host:port`, from a list or a text with commas.
+
+    Examples
+    --------
+    >>> _brokers("kafka-1:9092, kafka-2")
+    ('kafka-1:9092', 'kafka-2:9092')
+    """
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given):
+        return _tuple(value)
+    return tuple(
+        _broker(one) for text in given for part in text.split(",") if (one := part.strip())
+    )
+
+
+def _broker(text: str) -> str:
+    found = _BROKER.fullmatch(text)
+    if found is None or not 0 < int(found[2] or KAFKA_PORT) <= PORT_MAX:
+        msg = f"{text!r} is no broker; write host:port, as kafka-1:9092 or [::1]:9092"
+        raise ValueError(msg)
+    return text if found[2] else f"{text}:{KAFKA_PORT}"
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
@@ -132,7 +160,7 @@ class LogSection(Section):
     path: str | None = None
     durability: Literal["full", "normal"] = "full"
     retention: RetentionMs = 30 * DAY_MS
-    bootstrap_servers: Names = ()
+    bootstrap_servers: Annotated[tuple[str, ...], BeforeValidator(_brokers)] = ()
     security: SecuritySection = SecuritySection()
     transport: Literal["kafka-python", "fast"] = "kafka-python"
     session_timeout: DurationMs = Field(default=6_000, ge=3_000)

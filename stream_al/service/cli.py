@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+import stream_al
 from stream_al.service.commands import (
     audit,
     backup,
@@ -47,6 +48,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (
     demo,
@@ -90,6 +92,22 @@ def _with_log_format(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _no_command() -> None:
+    """Take the options that stand before a command's name."""
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"stream-al {stream_al.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _first(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say it, and end."),
+    ] = False,
+) -> None:
     """Take the options that stand before a command's name."""
 
 

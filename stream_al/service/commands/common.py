@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 import time
 import uuid
@@ -23,6 +24,11 @@ from stream_al.service.settings import Loaded, load
 from stream_al.service.starting import partition_counts
 from stream_al.service.streams import write_json
 from stream_al_connectors.opening import log_path, open_log
+
+HOURS_SHOWN_MAX = 72
+YEAR_DAYS = 365.25
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
+"""What an option takes: `010` and `1_000` can be read in two ways."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -143,6 +149,25 @@ def print_json(value: Any) -> None:
     write_json(visible_json(value))
 
 
+def age_text(ms: int) -> str:
+    """Return how long ago something was, or how far ahead, in the two units that matter.
+
+    Examples
+    --------
+    >>> age_text(3_661_000), age_text(-7_200_000)
+    ('1h01m ago', 'in 2h00m')
+    """
+    seconds = abs(ms) // 1_000
+    hours, days = seconds // 3_600, seconds // 86_400
+    if hours < 1:
+        said = f"{seconds // 60}m{seconds % 60:02}s"
+    elif hours < HOURS_SHOWN_MAX:
+        said = f"{hours}h{seconds % 3_600 // 60:02}m"
+    else:
+        said = f"{days}d" if days < 2 * YEAR_DAYS else f"{int(days / YEAR_DAYS)}y"
+    return f"in {said}" if ms < 0 and seconds else f"{said} ago"
+
+
 def number_or_off(option: str, text: str, kind: type[float | int]) -> float | None:
     """Return the number that an option says; None for `off`.
 
@@ -154,6 +179,8 @@ def number_or_off(option: str, text: str, kind: type[float | int]) -> float | No
     if text == "off":
         return None
     try:
-        return kind(text)
+        if NUMBER.fullmatch(text):
+            return kind(text)
     except ValueError:
-        raise ConfigurationError(f"{option} is {text!r}; give a number, or off") from None
+        pass
+    raise ConfigurationError(f"{option} is {text!r}; give a decimal number, or off")

@@ -21,6 +21,7 @@ from stream_al.service.commands.common import (
     ConfigOption,
     JsonOption,
     actor_or_default,
+    age_text,
     err,
     now_ms,
     opened,
@@ -78,12 +79,11 @@ def queries(
 
 
 def _row(query: Query) -> list[str]:
-    age_s = max(0, now_ms() - query.asked_at_ms) // 1_000
     return [
         query.event_id,
         query.reason,
         f"{query.propensity:.3f}",
-        f"{age_s // 3600}h{age_s % 3600 // 60:02}m{age_s % 60:02}s ago",
+        age_text(now_ms() - query.asked_at_ms),
         in_one_line(query),
     ]
 

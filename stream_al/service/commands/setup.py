@@ -46,7 +46,7 @@ TEMPLATE = """\
 app: stream-al                  # prefix of topics and groups
 log:
   connector: sqlite             # one file, no broker
-  # path: stream-al.db          # default: <app>.db
+  # path: stream-al.db          # default: <app>.db; relative paths count from this file's folder
   # connector: kafka            # then `stream-al topics create`, and a gate.secret_file
   # bootstrap_servers: [kafka-1:9092]
   # transport: kafka-python     # or fast: less CPU an event; pip install 'stream-al[fast]'
@@ -90,7 +90,8 @@ snapshots:                      # so that a start does not fold the whole journa
   every_records: 1000           # journal records; 0 writes none
   keep: 3
   # key_file: snapshots.key     # signs them; or STREAM_AL_SNAPSHOTS__KEY
-http: {host: 127.0.0.1, port: 8321}
+http: {host: 127.0.0.1, port: 8321}   # of slot 0; slot n takes port + n
+# plugins: [my_strategies]      # modules that register an uncertainty of your own
 """
 
 
