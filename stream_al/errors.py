@@ -30,10 +30,18 @@ class ConfigurationError(StreamAlError):
         super().__init__("\n".join(problems))
 
 
+INPUT_ERRORS = (
+    *("BrokenJson", "MissingField", "WrongType", "TooLarge", "TooDeep", "InvalidProposal"),
+    *("TooManyFeatures", "FeatureTooLarge", "WrongFeatureType", "NonFiniteFeature"),
+    *("LoneSurrogate", "Quarantined"),
+)
+"""Classes of input that can't be used; dead letters are counted by them."""
+
+
 class InvalidInput(StreamAlError):
     """A record that can't be used.
 
-    `error` is a name from a closed set (the error class of a dead letter); the message is a
+    `error` is a name of `INPUT_ERRORS` (the error class of a dead letter); the message is a
     sentence that names the field, the value and what to do.
     """
 

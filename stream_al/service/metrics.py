@@ -10,6 +10,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import get_args
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -19,9 +20,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from stream_al.errors import INPUT_ERRORS
+from stream_al.messages import JournalRecord, Mode, Modes, OutcomeName, Reason
 from stream_al.quality import QualitySummary
 from stream_al.service.counters import Counters, Histogram
 from stream_al.service.exits import KINDS
+
+JOURNAL_KINDS = tuple(
+    kind.model_fields["kind"].default for kind in get_args(get_args(JournalRecord)[0])
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +47,31 @@ class View:
     snapshot_age_s: float | None = None
     held_back: Mapping[tuple[str, int], int] = field(default_factory=dict)
     features_left_out: Mapping[str, int] = field(default_factory=dict)
+    modes: Modes = field(default_factory=Modes)
 
 
 class WorkerCollector(Collector):
-    """Turns counters and the newest view into metric families."""
+    """Turns counters and the newest view into metric families, each series with its `app`.
 
-    def __init__(self, counters: Counters) -> None:
+    Counters of closed sets begin at 0, each of the set: Prometheus sees no increase in a series
+    that begins with 1.
+    """
+
+    def __init__(self, counters: Counters, *, app: str) -> None:
         self.view = View()
         self._counters = counters
+        self._app = app
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric family of this worker."""
+        for family in self._families():
+            family.samples = [
+                sample._replace(labels={"app": self._app, **sample.labels})
+                for sample in family.samples
+            ]
+            yield family
+
+    def _families(self) -> Iterable[Metric]:
         yield from self._counts()
         yield from _read(self._counters, self.view)
         yield from self._gauges(self.view)
@@ -61,15 +82,17 @@ class WorkerCollector(Collector):
         counters = self._counters
         yield _count("events", "Events read and committed", counters.events)
         yield _count("predictions", "Predictions written", counters.predictions)
-        yield _counts("queries", "Queries sent to people", "reason", counters.queries)
-        yield _counts("labels", "Labels received", "outcome", counters.labels)
-        yield _counts("dead_letters", "Records set aside", "error", counters.dead_letters)
+        yield _counts("queries", "Queries sent to people", "reason", counters.queries, Reason)
+        yield _counts("labels", "Labels received", "outcome", counters.labels, OutcomeName)
+        letters = dict.fromkeys(INPUT_ERRORS, 0) | counters.dead_letters
+        yield _counts("dead_letters", "Records set aside", "error", letters)
         yield _count(
             "model_digest_mismatches",
             "Digests in the journal that this worker does not share",
             counters.digest_mismatches,
         )
-        yield _counts("journal_records", "Records journaled", "kind", counters.journal_records)
+        records = dict.fromkeys(JOURNAL_KINDS, 0) | counters.journal_records
+        yield _counts("journal_records", "Records journaled", "kind", records)
         yield _count(
             "rebalances", "Times that partitions came or went in this process", counters.rebalances
         )
@@ -90,7 +113,6 @@ class WorkerCollector(Collector):
             "New classes that people take for a known one: by case, spaces or letters alike",
             counters.near_equal_classes,
         )
-        # Each kind from the start: Prometheus sees no increase in a series that begins with 1.
         exits = dict.fromkeys(KINDS, 0) | counters.exits
         yield _counts("exits", "Ends of earlier lives of this slot", "kind", exits)
         yield _histogram("commit_latency_seconds", "Time of a commit", counters.commit_latency)
@@ -109,6 +131,7 @@ class WorkerCollector(Collector):
         if view.budget_remaining is not None:
             text = "Labels that the hourly budget would allow now"
             yield _gauge("budget_remaining_labels", text, view.budget_remaining)
+        yield _modes(view.modes)
         yield _gauge("model_version", "Journal position of the model", view.model_version)
         yield _gauge("journal_lag_records", "Journal records not yet folded", view.journal_lag)
         yield _gauge("learn_failures", "Labels that the model refused", view.learn_failures)
@@ -153,14 +176,21 @@ def _quality(quality: QualitySummary) -> Iterable[Metric]:
             prequential.recent_accuracy,
         )
     if quality.accuracy is not None:
-        family = GaugeMetricFamily(
-            "stream_al_estimated_accuracy_ratio",
-            "Accuracy over all events, estimated by propensity, 95 % interval",
-            labels=["bound"],
-        )
-        for bound in ("low", "value", "high"):
-            family.add_metric([bound], getattr(quality.accuracy, bound))
-        yield family
+        accuracy, text = quality.accuracy, "Accuracy over all events, estimated by propensity"
+        yield _gauge("estimated_accuracy_ratio", text, accuracy.value)
+        yield _gauge("estimated_accuracy_low_ratio", f"{text}: lower 95 % bound", accuracy.low)
+        yield _gauge("estimated_accuracy_high_ratio", f"{text}: upper 95 % bound", accuracy.high)
+
+
+def _modes(modes: Modes) -> Metric:
+    family = GaugeMetricFamily(
+        "stream_al_mode", "1 while it is in force; `normal` while none of the others is",
+        labels=["mode"],
+    )  # fmt: skip
+    on = {name for name in get_args(Mode) if getattr(modes, name, False)} or {"normal"}
+    for name in get_args(Mode):
+        family.add_metric([name], name in on)
+    return family
 
 
 def _read(counters: Counters, view: View) -> Iterable[Metric]:
@@ -208,9 +238,12 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"stream_al_{name}", text, value=value)
 
 
-def _counts(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+def _counts(
+    name: str, text: str, label: str, values: Mapping[str, int], names: object = None
+) -> Metric:
+    """Return counters by a label; `names` is a `Literal` of all that there may be."""
     family = CounterMetricFamily(f"stream_al_{name}", text, labels=[label])
-    for key, value in dict(values).items():
+    for key, value in (dict.fromkeys(get_args(names), 0) | dict(values)).items():
         family.add_metric([key], value)
     return family
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from stream_al.config import TOPIC_NAMES, Config
 from stream_al.engine import Engine
-from stream_al.messages import StartEntry
+from stream_al.messages import Modes, StartEntry
 from stream_al.model import Model
 from stream_al.port import Log
 from stream_al.service.clock import Clock
@@ -65,7 +65,7 @@ class Worker:
         begins: Callable[[int], StartEntry | None] = lambda _: None,
     ) -> None:
         self.counters = Counters()
-        self.collector = WorkerCollector(self.counters)
+        self.collector = WorkerCollector(self.counters, app=config.app)
         self.health = Health.of(config.log, now_s=clock.monotonic_s())
         self._log = log
         self._config = config
@@ -177,6 +177,7 @@ class Worker:
             snapshot_age_s=self._snapshots.age_s(self._clock.now_ms()),
             held_back=self._held_back(),
             features_left_out=dict(engine.model.left_out) if engine else {},
+            modes=known.settings.modes if known else Modes(),
         )
 
     def _held_back(self) -> dict[tuple[str, int], int]:

@@ -47,7 +47,7 @@ def test_spellings_of_a_class_are_one_and_status_lists_the_classes(deployment: D
     port = re.search(r"http_listening.*port=(\d+)", worker.err)
     assert port is not None
     page = urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics").read().decode()
-    assert "stream_al_near_equal_classes_total 2.0" in page
+    assert 'stream_al_near_equal_classes_total{app="t"} 2.0' in page
     assert worker.err.count("class_near_equal") == 2
 
 

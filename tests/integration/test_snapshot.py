@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import urllib.request
 from pathlib import Path
@@ -73,10 +74,10 @@ def test_a_worker_has_them_written_and_the_next_one_begins_there(deployment: Dep
     (child,) = writers(worker)
     assert os.getpriority(os.PRIO_PROCESS, child) > os.getpriority(os.PRIO_PROCESS, 0)
     refused = deployment.cli("snapshot", "write")
-    port = next(line for line in worker.err.splitlines() if "http_listening" in line)
-    address = f"http://127.0.0.1:{port.rsplit('=', 1)[1]}/metrics"
-    with urllib.request.urlopen(address) as answer:
-        assert b"\nstream_al_snapshot_age_seconds " in answer.read()
+    port = re.search(r"http_listening .*port=(\d+)", worker.err)
+    assert port is not None
+    with urllib.request.urlopen(f"http://127.0.0.1:{port[1]}/metrics") as answer:
+        assert b'\nstream_al_snapshot_age_seconds{app="t"} ' in answer.read()
 
     assert worker.terminate().code == 0
 

@@ -34,7 +34,9 @@ IMAGE = (
     "stream-al:"
     + tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"]
 )
-NOT_BEFORE_LABELS = {"stream_al_estimated_accuracy_ratio"}
+NOT_BEFORE_LABELS = {
+    f"stream_al_estimated_accuracy{bound}_ratio" for bound in ("", "_low", "_high")
+}
 """Metrics that are there only once there is something to say."""
 
 
@@ -119,7 +121,7 @@ def _expressions() -> Iterator[str]:
 def test_dashboard_and_alerts_ask_for_metrics_that_there_are() -> None:
     """Every name in an expression is one that a worker tells."""
     known = set()
-    for family in WorkerCollector(Counters()).collect():
+    for family in WorkerCollector(Counters(), app="t").collect():
         known |= {family.name, f"{family.name}_total", f"{family.name}_bucket"}
     used = {name for each in _expressions() for name in re.findall(r"stream_al_\w+", each)}
 
@@ -133,12 +135,14 @@ def test_ends_in_doubt_are_told_of_by_their_kinds() -> None:
     (expression,) = [one["expr"] for one in rules if "exits_total" in one["expr"]]
     (kinds,) = re.findall(r'kind=~"(.+?)"', expression)
     (family,) = [
-        one for one in WorkerCollector(Counters()).collect() if one.name == "stream_al_exits"
+        one
+        for one in WorkerCollector(Counters(), app="t").collect()
+        if one.name == "stream_al_exits"
     ]
 
     assert set(kinds.split("|")) == {"fenced", "deadline", "stalled", "ambiguous", "gone"}
     assert {one.labels["kind"]: one.value for one in family.samples} == dict.fromkeys(KINDS, 0)
-    assert "sum(increase(stream_al_exits_total[1h])) by (kind)" in set(_expressions())
+    assert 'sum(increase(stream_al_exits_total{app=~"$app"}[1h])) by (kind)' in set(_expressions())
 
 
 def test_every_alert_stands_in_the_documents() -> None:
