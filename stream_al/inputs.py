@@ -13,13 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from stream_al.config import Config
+from stream_al.config import LABEL_PATHS, Config
 from stream_al.messages.inputs import SECRET_KEY, Inputs
 
 RESOLVER_ONLY = frozenset(
     {
         *("votes", "votes_max", "skips_max", "expire_after", "revise_within", "closed_max"),
         "gold_share",
+        *LABEL_PATHS,
     }
 )
 """Of `labels`: what the one resolver decides by, which may change from one start to the next."""

@@ -12,6 +12,7 @@ from typing import Any
 from stream_al.config import Config
 from stream_al.engine import LabelReader
 from stream_al.errors import InvalidInput
+from stream_al.labels.classes import class_named
 from stream_al.model import Model
 from stream_al.service.grouping import Problems
 from stream_al.service.looking import paths_of, refused
@@ -93,7 +94,7 @@ def try_labels(sample: Path, config: Config) -> Found:
     said = problems.sentences(str(sample), paths.count) + paths.unfound()
     closed = config.labels.classes
     for name, count in classes.items() if closed is not None else ():
-        if closed is not None and name not in closed:
+        if closed is not None and class_named(name, closed) not in closed:
             said.append(f"{sample}: {count} labels {name!r}: not one of labels.classes")
     if nameless:
         said.append(f"{sample}: {nameless} of {paths.count} labels name no annotator: invalid")

@@ -246,3 +246,26 @@ def test_status_tells_what_went_missing_and_what_was_edited(deployment: Deployme
 
 def with_likes(number: int, body: str = "hi", **more: int) -> dict[str, Any]:
     return {"post": {"id": number, "body": body, **more}}
+
+
+def test_seeds_are_labelled_as_labels_are(deployment: Deployment) -> None:
+    """B4: numbers and booleans as classes, a dotted path to the label; a fraction is refused."""
+    deployment.configure(events=POSTS, gate=ALL)
+    path = deployment.folder / "seeds.jsonl"
+    truths: list[Any] = [True, 1, 7.0, "ok"]
+    path.write_text(
+        "".join(json.dumps(post(n) | {"said": {"y": y}}) + "\n" for n, y in enumerate(truths))
+    )
+    worker = deployment.worker()
+
+    deployment.done("seed", path, "--label", "said.y")
+
+    until(lambda: sum(one["kind"] == "seed" for one in deployment.messages("journal")) == 4)
+    seeds = [one for one in deployment.messages("journal") if one["kind"] == "seed"]
+    assert [one["label"] for one in seeds] == ["true", "1", "7", "ok"]
+    path.write_text(json.dumps(post(9) | {"said": {"y": 0.5}}) + "\n" + json.dumps(post(10)) + "\n")
+    ended = deployment.cli("seed", path, "--label", "said.y")
+    assert ended.code == 2
+    assert "`said.y` is 0.5; it must be the label" in ended.err
+    assert "`said.y` is missing" in ended.err
+    worker.terminate()

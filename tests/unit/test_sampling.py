@@ -119,6 +119,8 @@ def test_samples_of_labels_are_tried_too(tmp_path: Path) -> None:
 
     fixed = config(labels=section | {"label": "answer.choice"})
     assert try_labels(lines(tmp_path, odd), fixed)[0] == []
+    spaced = lines(tmp_path, odd | {"answer": {"choice": " ok\n"}})
+    assert try_labels(spaced, fixed)[0] == []
     problems, notes = try_labels(
         lines(tmp_path, odd | {"answer": {"choice": "maybe"}, "annotator": None}), fixed
     )

@@ -10,10 +10,11 @@ import typer
 
 from stream_al.config import Config
 from stream_al.engine import EventReader
+from stream_al.engine.paths import MISSING, at, decoded, path_of, quoted
 from stream_al.errors import ConfigurationError, InvalidInput
 from stream_al.labels import GOLD_MAX
 from stream_al.labels.proposals import control_problem
-from stream_al.messages import ControlProposal, Event, Label
+from stream_al.messages import ControlProposal, Event, Label, text_of
 from stream_al.port import Log
 from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
@@ -226,9 +227,7 @@ def seed(
 def _seeds(
     file: Path, config: Config, field: str, actor: str, *, kind: Literal["seed", "gold"]
 ) -> list[ControlProposal]:
-    from pydantic_core import from_json  # noqa: PLC0415
-
-    reader = EventReader(config.events)
+    reader, path = EventReader(config.events), path_of(field)
     found: list[ControlProposal] = []
     problems: list[str] = []
     try:
@@ -240,7 +239,9 @@ def _seeds(
             continue
         try:
             event = reader.read(line)
-            found.append(_seed(event, from_json(line).get(field), field, actor, kind))
+            body = decoded(line)
+            label = body[field] if isinstance(body, dict) and field in body else at(body, path)
+            found.append(_seed(event, label, field, actor, kind))
         except InvalidInput as error:
             problems.append(f"{file}, line {number}: {error}")
     if problems:
@@ -255,8 +256,15 @@ def _seeds(
 def _seed(
     event: Event, label: Any, field: str, actor: str, kind: Literal["seed", "gold"]
 ) -> ControlProposal:
+    if label is MISSING:
+        raise InvalidInput("MissingField", f"`{field}` is missing; it must be the label")
+    label = text_of(label)
     if not isinstance(label, str) or not label:
-        raise InvalidInput("WrongType", f"`{field}` is {label!r}; it must be the label, a text")
+        raise InvalidInput(
+            "WrongType",
+            f"`{field}` is {quoted(label)}; it must be the label: a text that is not empty, a "
+            "whole number, true or false",
+        )
     teaches = Label(event_id=event.event_id, label=label, features=event.features)
     return ControlProposal(
         kind=kind,
