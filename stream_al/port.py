@@ -127,6 +127,12 @@ class Member(Protocol):
         Also claims free partitions up to the member's fair share and gives surplus back.
         """
 
+    def batch_max(self, limit: int) -> int:
+        """Return how many of up to `limit` inputs one transaction may answer now.
+
+        Fewer where a network is slow: a transaction that takes too long is given up.
+        """
+
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on."""
 

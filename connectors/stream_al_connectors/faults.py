@@ -191,7 +191,7 @@ class FaultyMember:
         self._name = name
         self._topic = topic
         self._rewound = False
-        self.seek = inner.seek
+        self.seek, self.batch_max = inner.seek, inner.batch_max
         self.lag, self.held_back = inner.lag, inner.held_back
 
     @property

@@ -138,6 +138,10 @@ class GroupMember:
         self._looked_at = float("-inf")
         self._left = False
 
+    def batch_max(self, limit: int) -> int:
+        """Return `limit`: what is on this machine is written at once."""
+        return limit
+
     @property
     def number(self) -> int:
         """The member's number, in the order of joining."""

@@ -255,7 +255,6 @@ class ResolverLoop:
         if step.journal or positions != self._committed:
             with self._counters.transaction(self._member) as transaction:
                 self._write(transaction, step, positions)
-                # A takeover folds the journal from its beginning: this is for who looks on.
                 transaction.commit_position(self._journal, 0, Position(resolver.position, WRITTEN))
             self._committed = positions
             step.count(self._counters)
@@ -283,7 +282,8 @@ class ResolverLoop:
             partitions = [place[1] for place in self._positions if place[0] == topic]
             for partition in partitions:
                 position = self._positions[topic, partition]
-                records = self._log.read(topic, partition, position, limit=limit, wait=False)
+                most = self._member.batch_max(limit)
+                records = self._log.read(topic, partition, position, limit=most, wait=False)
                 for record in records:
                     yield topic, record
 

@@ -111,7 +111,7 @@ class PrefixedMember:
         self.inner = inner
         self._log = log
         self.seek, self.leave, self.lag = inner.seek, inner.leave, inner.lag
-        self.held_back = inner.held_back
+        self.held_back, self.batch_max = inner.held_back, inner.batch_max
 
     @property
     def owned(self) -> Sequence[int]:

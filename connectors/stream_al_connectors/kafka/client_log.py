@@ -41,6 +41,7 @@ _REASONS = (
     (_NO_FRAME, "log.security.protocol",
      "the port speaks something else than Kafka"),
 )  # fmt: skip
+_THROTTLED = re.compile(r"throttled by broker \((\d+) ms\)")
 _NOT_LET_IN = re.compile("SaslAuthenticationFailed|Authentication failed")
 _HUNG_UP = "socket disconnected"
 _HUNG_UP_KNOWN = re.compile(rf"broker_version=\(.*\(disconnected\)>: Connection lost: .*{_HUNG_UP}")
@@ -170,6 +171,23 @@ def unreached(lines: list[str]) -> str:
 def why_refused(seconds: float) -> str | None:
     """Return why brokers let nobody in, when the client said it in the last so many seconds."""
     return refused(last_lines(seconds), _CLIENT_LOG.section)
+
+
+def throttled(seconds: float) -> str:
+    """Return what to add to a line, when brokers throttled this client in the last so many seconds.
+
+    Examples
+    --------
+    >>> throttled(0.0)
+    ''
+    """
+    found = [int(said[1]) for line in last_lines(seconds) if (said := _THROTTLED.search(line))]
+    if not found:
+        return ""
+    return (
+        f"; the brokers throttle this client, by up to {max(found):,} ms a request: raise the "
+        "quota of its user or client id (`kafka-configs --describe --entity-type users`, `clients`)"
+    )
 
 
 def last_lines(seconds: float) -> list[str]:

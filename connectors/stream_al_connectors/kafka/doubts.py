@@ -13,7 +13,7 @@ from enum import Enum, auto
 from kafka import codec, errors
 
 from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Gone, StreamAlError
-from stream_al_connectors.kafka.client_log import last_lines, unreached, why_refused
+from stream_al_connectors.kafka.client_log import last_lines, throttled, unreached, why_refused
 from stream_al_connectors.kafka.deadline import Deadline
 
 BOOTSTRAP_S = 10.0
@@ -24,6 +24,9 @@ SAID_S = BOOTSTRAP_S + 2.0
 
 PACKAGES = {"lz4": "lz4", "snappy": "python-snappy", "zstd": "zstandard"}
 """Codec → the package that reads it; all come with ours, unless somebody left them out."""
+
+THROTTLED_S = 60.0
+"""Throttling so long ago may be why something took too long."""
 
 _FENCED_IN_DISGUISE = "BUMPING_PRODUCER_EPOCH"
 
@@ -124,6 +127,7 @@ class ClientError(Exception):
                 return Fenced(
                     f"{what}: it took longer than the brokers wait for a transaction, or another "
                     f"process with the same slot took over; nothing of it counts ({self.name})"
+                    f"{throttled(THROTTLED_S)}"
                 )
             case Doubt.MOVED:
                 return Fenced(f"{what}: the group goes on without this worker ({self.name})")
@@ -208,7 +212,10 @@ def doubt(error: Exception, what: str) -> StreamAlError:
 
 def _unknown(what: str, told: str) -> StreamAlError:
     if "Unable to bootstrap" not in told:
-        return Ambiguous(f"{what}: {told}; what became of it is unknown, restart this worker")
+        return Ambiguous(
+            f"{what}: {told}; what became of it is unknown, restart this worker"
+            f"{throttled(THROTTLED_S)}"
+        )
     servers = told.partition("bootstrap from ")[2]
     wrong = why_refused(SAID_S)
     if wrong is not None:

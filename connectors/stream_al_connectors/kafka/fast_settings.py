@@ -45,6 +45,14 @@ class _ClientLog:
         self._logger.log(level, template, name, text)
 
 
+def _say_throttled(event: Any) -> None:
+    """Say in the words of kafka-python that a request waits; 0 s: no more."""
+    if event.throttle_time > 0:
+        logging.getLogger("kafka.librdkafka").warning(
+            "%s throttled by broker (%d ms)", event.broker_name, event.throttle_time * 1_000
+        )
+
+
 def both(config: Config) -> dict[str, Any]:
     """Return what readers and writers have in common, secrets in it: to be shown nowhere.
 
@@ -61,6 +69,7 @@ def both(config: Config) -> dict[str, Any]:
         "metadata.recovery.strategy": "none",
         "log.connection.close": False,
         "logger": _ClientLog(),
+        "throttle_cb": _say_throttled,
         **security(config),
     }
 

@@ -20,9 +20,10 @@ from stream_al.errors import ConfigurationError
 from stream_al.port import Outgoing, Owner, Position, Record
 from stream_al.private_files import make_folder
 from stream_al_connectors.kafka.asking import Asking
+from stream_al_connectors.kafka.client_log import throttled
 from stream_al_connectors.kafka.clients import Place, Transport, Writer
 from stream_al_connectors.kafka.deadline import Deadline, end_process
-from stream_al_connectors.kafka.doubts import guarded
+from stream_al_connectors.kafka.doubts import THROTTLED_S, guarded
 from stream_al_connectors.kafka.groups import Groups
 from stream_al_connectors.kafka.member import KafkaMember
 from stream_al_connectors.kafka.pure import PureTransport
@@ -276,7 +277,7 @@ def _end(tell: Callable[[str], None] | None, line: str) -> None:
         if tell is not None:
             tell("deadline")
     finally:
-        end_process(line)
+        end_process(line + throttled(THROTTLED_S))
 
 
 @contextmanager

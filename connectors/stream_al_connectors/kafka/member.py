@@ -22,6 +22,7 @@ from typing import Any
 from stream_al.errors import Fenced, Rewound, StreamAlError
 from stream_al.port import Batch, Headers, Position, Record, Transaction
 from stream_al_connectors.kafka.asking import Asking
+from stream_al_connectors.kafka.client_log import throttled
 from stream_al_connectors.kafka.clients import (
     Place,
     Transport,
@@ -30,8 +31,10 @@ from stream_al_connectors.kafka.clients import (
     held_back,
 )
 from stream_al_connectors.kafka.deadline import Deadline
-from stream_al_connectors.kafka.doubts import ClientError, Doubt, OutOfRange, guarded
+from stream_al_connectors.kafka.doubts import THROTTLED_S, ClientError, Doubt, OutOfRange, guarded
 from stream_al_connectors.kafka.groups import Groups
+from stream_al_connectors.kafka.pace import Pace
+from stream_al_connectors.kafka.settings import TRANSACTION_TIMEOUT_MS
 from stream_al_connectors.kafka.watch import Watch
 from stream_al_connectors.membership import Buffered
 
@@ -42,6 +45,11 @@ kafka-python joins in the background, but takes the answer only inside a poll: o
 between two polls is thrown away and asked for again, which makes everybody else begin again too;
 and where new metadata made the leader deal out, it is not even asked for again.
 """
+
+GIVEN_UP_AFTER_S = 0.8 * TRANSACTION_TIMEOUT_MS / 1_000
+"""A transaction that fails after so long most likely took too long."""
+
+_LATE = (Doubt.GIVEN_UP, Doubt.FENCED, Doubt.UNKNOWN)
 
 JOIN_LOOK_S = 0.1
 """So long is each look for it: without records a poll of the client waits on when it has joined."""
@@ -103,6 +111,8 @@ class KafkaMember:
         self._last_id: str | None = None  # the coordinator's name for this member, once it had one
         self._writer: Writer | None = None
         self._owing_s: float | None = None
+        self._pace = Pace(self.instance)
+        self._polled = 0  # records of the last poll: what a transaction answers
         with self._guarded("joining"):
             self.reader = transport.member(group, self.instance, topic)
         if not elects:
@@ -129,7 +139,7 @@ class KafkaMember:
         if self.left:
             raise Fenced(f"{self.topic!r}: this member has left its group")
         self._watch.look(self)
-        fetched = self._fetch(limit, timeout_s)
+        fetched = self._fetch(limit if self._elects else self.batch_max(limit), timeout_s)
         assigned, revoked = self._take_moves()
         if self._elects:
             self._follow_election()
@@ -139,6 +149,7 @@ class KafkaMember:
             if partition in self._sought
             for record in found
         ]
+        self._polled = len(records)
         # An elected owner reads back what it wrote itself, and owes nothing for it.
         if not self._given or self._elects:
             self._owing_s = None
@@ -183,6 +194,10 @@ class KafkaMember:
             self._writer = self._new_writer()
         elif not self._given and self._writer is not None:
             self._drop_writer()
+
+    def batch_max(self, limit: int) -> int:
+        """Return how many of up to `limit` inputs one transaction may answer now."""
+        return min(limit, self._pace.limit)
 
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on.
@@ -260,6 +275,9 @@ class KafkaMember:
             )
         self._check_sizes(buffered)
         writer, membership = self._writer, self._membership
+        written = sum(len(values) for _, values in buffered.records.values())
+        count = written if self._elects else self._polled
+        began_s = time.monotonic()
         with self._deadline.guard(f"a transaction of {self.instance!r}"):
             try:
                 writer.begin(buffered.records)
@@ -268,10 +286,13 @@ class KafkaMember:
                     writer.send_positions(buffered.positions, membership)
                 writer.commit()
             except ClientError as error:
+                if time.monotonic() - began_s > GIVEN_UP_AFTER_S and error.doubt in _LATE:
+                    self._give_up(count, error)
                 if error.doubt is not Doubt.MOVED:
                     raise error.ours(f"a transaction of {self.instance!r}") from error
                 self._abort(writer, error)
         self._owing_s = None
+        self._pace.took(count, time.monotonic() - began_s)
 
     def _send(self, writer: Writer, buffered: Buffered) -> None:
         """Send every place's first record before the others.
@@ -286,6 +307,19 @@ class KafkaMember:
                 some = zip(keys[begin:end], values[begin:end], strict=True)
                 for index, (key, value) in enumerate(some, begin):
                     writer.send(topic, partition, value, key, now_ms, headers.get(index, ()))
+
+    def _give_up(self, count: int, error: ClientError) -> None:
+        """Go on in smaller steps after a transaction that outlived its time-out while throttled.
+
+        The brokers have aborted it, or the next writer does; whoever took this slot over fences
+        this process by the group. Without throttling nobody knows, and the process ends.
+        """
+        if throttled(THROTTLED_S):
+            said = self._pace.given_up(count, error.name)
+            self._rewound = True
+            self._drop_writer()
+            self._writer = self._new_writer()
+            raise Rewound(f"{self.topic!r}: {said}") from error
 
     def _abort(self, writer: Writer, error: ClientError) -> None:
         """Give up this transaction and its writer: the next one would repeat its offsets."""

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from stream_al.errors import Ambiguous, Fenced, Stalled
 from stream_al.port import Log, Owner
+from stream_al_connectors.kafka.client_log import throttled
 from stream_al_connectors.kafka.groups import Groups
 
 
@@ -125,11 +126,14 @@ class Watch:
         if now - self._looked_s < LOOK_EVERY_S:
             return
         self._looked_s = now
+        slowed = throttled(STALLED_AFTER_S)
+        if slowed:  # then a read may stand still for long, and be well
+            self._stalls = Stalls()
         owing_s = member.owing_since_s()
         if owing_s is not None and now - owing_s > OWING_S_MAX:
             raise Stalled(
                 f"{member.instance!r} has read records and committed nothing for "
-                f"{now - owing_s:.0f} s; restart this worker"
+                f"{now - owing_s:.0f} s; restart this worker{slowed}"
             )
         try:
             self._stalls.look(member.positions(), member.ends())
