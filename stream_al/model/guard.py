@@ -139,6 +139,8 @@ class Guard:
             return self._vector(name, entries)
         texts = [entry for entry in entries if isinstance(entry, str) and entry]
         if kind == "text":
+            if not texts and any(not isinstance(entry, str) for entry in entries):
+                return self._leave_out(name)
             return self._string(name, "\n".join(texts), kind) if texts else None
         if kind == "category":
             entries = [entry if isinstance(entry, str) else str(entry) for entry in entries]

@@ -61,6 +61,13 @@ def test_features_are_those_of_the_mapping(tmp_path: Path) -> None:
     assert found.classes == {"true": 15, "false": 15}
 
 
+def test_the_label_is_no_feature(tmp_path: Path) -> None:
+    """E: also where the mapping names its field."""
+    section = {"event_id": "post.id", "features": {"text": "post.parts.0.body", "label": "y"}}
+
+    assert [one.name for one in read(tmp_path, posts(), **section).columns] == ["text"]
+
+
 def test_types_of_the_configuration_are_taken(tmp_path: Path) -> None:
     """E: in a mapping, and for fields of that name without one."""
     title = {"event_id": "post.id", "features": {"title": "post.parts.0.body"}}

@@ -98,6 +98,8 @@ def test_what_can_be_no_feature_is_left_out_and_counted(value: Any) -> None:
 
     assert one.clean({"n": 1.0, "known": value, "unknown": value, "more": value}) == {"n": 1.0}
     assert (one.left_out["known"], one.left_out["other"]) == (1, 2)
+    assert one.clean({"text": [1, 2]}) == {}
+    assert one.left_out["text"] == 1
 
 
 def test_a_set_of_categories_is_bounded() -> None:

@@ -68,7 +68,7 @@ def as_configured(
     Parameters
     ----------
     paths
-        Feature → field.
+        Feature → field; the label's field is no feature.
     clean
         The guard of production.
 
@@ -78,6 +78,7 @@ def as_configured(
         When the label is in no row, or is no class.
     """
     check_names(history, {"--label": [label]}, label)
+    paths = {name: path for name, path in paths.items() if path != label}
     columns = [Column(name, _kind(history, name, paths[name], events), used=True) for name in paths]
     parse = history.file_format == "csv"
     readers = [(paths[one.name], one.name, _reader(one.kind, parse=parse)) for one in columns]
