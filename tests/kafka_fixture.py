@@ -157,11 +157,14 @@ class Staged:
         Held, cut and reset, as a network is; who begins there stays there.
     old
         As an older broker.
+    lost
+        A port that answers, and sends who comes on to one where nothing listens.
     """
 
     broker: Broker
     proxy: Proxy
     old: OldBroker
+    lost: int
 
 
 @pytest.fixture(scope="session")
@@ -169,21 +172,21 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Staged]:
     """Give our own broker, whatever `STREAM_AL_TEST_BOOTSTRAP` names: it is set up for trouble."""
     cluster = own_cluster(tmp_path_factory.mktemp("staged"))
     ((client, controller),) = cluster._ports.values()
-    behind_proxy, behind_old = _free(2)
+    behind_proxy, behind_old, lost, nobody = _free(4)
     proxy, old = Proxy(behind_proxy), OldBroker(behind_old)
     cluster._more = {
         "listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller},"
-        f"PROXY://127.0.0.1:{behind_proxy},OLD://127.0.0.1:{behind_old}",
+        f"PROXY://127.0.0.1:{behind_proxy},OLD://127.0.0.1:{behind_old},LOST://127.0.0.1:{lost}",
         "advertised.listeners": f"CLIENT://127.0.0.1:{client},"
-        f"PROXY://127.0.0.1:{proxy.port},OLD://127.0.0.1:{old.port}",
+        f"PROXY://127.0.0.1:{proxy.port},OLD://127.0.0.1:{old.port},LOST://127.0.0.1:{nobody}",
         "listener.security.protocol.map": ",".join(
-            f"{door}:PLAINTEXT" for door in ("CLIENT", "CONTROLLER", "PROXY", "OLD")
+            f"{door}:PLAINTEXT" for door in ("CLIENT", "CONTROLLER", "PROXY", "OLD", "LOST")
         ),
     }
     try:
         cluster.start()
         broker = Broker(cluster.bootstrap_servers)
-        yield Staged(broker, proxy, old)
+        yield Staged(broker, proxy, old, lost)
         broker.admin.close()
     finally:
         cluster.close()

@@ -47,6 +47,8 @@ _HUNG_UP = "socket disconnected"
 _HUNG_UP_KNOWN = re.compile(rf"broker_version=\(.*\(disconnected\)>: Connection lost: .*{_HUNG_UP}")
 HUNG_UP_TIMES = 3
 """A broker that stops hangs up once; one that does not want us, every time."""
+_NODE_LOST = re.compile(r"node_id=(\d+)\b.*Connection (?:lost|failed): (.*)")
+_NO_NAME = re.compile(r"DNS lookup failed for (\S+?),")
 _UNREACHED = (
     (r"DNS", "the host's name is not known"),
     (r"ECONNREFUSED", "nothing listens on that port"),
@@ -168,6 +170,27 @@ def unreached(lines: list[str]) -> str:
     return "no broker answered"
 
 
+def unreached_node(lines: list[str]) -> str | None:
+    """Return which broker can't be reached where the others say that it is, and why.
+
+    Examples
+    --------
+    >>> unreached_node([
+    ...     "DNS lookup failed for kafka-7.internal:9092, gaierror(-2, 'Name not known')",
+    ...     "<KafkaConnection node_id=7 (disconnected)>: Connection lost: DNS Resolution failure",
+    ... ])
+    "node 7 (kafka-7.internal:9092) can't be reached from here: the host's name is not known"
+    >>> unreached_node(["<KafkaConnection node_id=bootstrap-0>: Connection lost: ECONNREFUSED"])
+    """
+    lost = [found for line in lines if (found := _NODE_LOST.search(line)) is not None]
+    if not lost:
+        return None
+    node, why = lost[-1].groups()
+    names = [found[1] for line in lines if (found := _NO_NAME.search(line)) is not None]
+    host = f" ({names[-1]})" if names and "DNS" in why else ""
+    return f"node {node}{host} can't be reached from here: {unreached([why])}"
+
+
 def why_refused(seconds: float) -> str | None:
     """Return why brokers let nobody in, when the client said it in the last so many seconds."""
     return refused(last_lines(seconds), _CLIENT_LOG.section)
@@ -193,3 +216,8 @@ def throttled(seconds: float) -> str:
 def last_lines(seconds: float) -> list[str]:
     """Return what the client said in the last so many seconds."""
     return _CLIENT_LOG.since(time.monotonic() - seconds)
+
+
+def bootstrap_servers() -> str:
+    """Return the brokers that this process was told."""
+    return ", ".join(_CLIENT_LOG.section.bootstrap_servers)

@@ -13,7 +13,14 @@ from enum import Enum, auto
 from kafka import codec, errors
 
 from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Gone, StreamAlError
-from stream_al_connectors.kafka.client_log import last_lines, throttled, unreached, why_refused
+from stream_al_connectors.kafka.client_log import (
+    bootstrap_servers,
+    last_lines,
+    throttled,
+    unreached,
+    unreached_node,
+    why_refused,
+)
 from stream_al_connectors.kafka.deadline import Deadline
 
 BOOTSTRAP_S = 10.0
@@ -212,6 +219,12 @@ def doubt(error: Exception, what: str) -> StreamAlError:
 
 def _unknown(what: str, told: str) -> StreamAlError:
     if "Unable to bootstrap" not in told:
+        node = unreached_node(last_lines(SAID_S)) if "Connection" in told else None
+        if node is not None:
+            return Ambiguous(
+                f"{what}: {bootstrap_servers()} (log.bootstrap_servers) answers, but {node}; it is "
+                "down, or advertised.listeners of that broker names a place for other machines"
+            )
         return Ambiguous(
             f"{what}: {told}; what became of it is unknown, restart this worker"
             f"{throttled(THROTTLED_S)}"
