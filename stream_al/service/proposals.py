@@ -67,7 +67,12 @@ class Proposed:
 
     def _refusal(self) -> Answer | None:
         controls = self._config.topic("controls")
-        for record in records(self._log, self._letters, 0, self._letters_from):
+        try:
+            found = list(records(self._log, self._letters, 0, self._letters_from))
+        except ConfigurationError:  # a topic that this user may see, and not read
+            self._seen = False
+            return None
+        for record in found:
             try:
                 letter = parse(DeadLetter, record.value)
             except InvalidInput:
