@@ -330,3 +330,22 @@ def test_a_second_worker_without_a_slot_is_refused(stage: Stage) -> None:
     third = stage.deployment.worker("--slot", 0)
     third.kill()
     stage.deployment.worker().terminate()
+
+
+def test_a_running_worker_whose_events_are_made_again_loses_none(stage: Stage) -> None:
+    """A3: it ends, and the next start finds what became of its topic."""
+    stage.deployment.send(*(native(n) for n in range(100)))
+    worker = stage.deployment.worker()
+    until(lambda: stage.deployment.ends("predictions")[0] > 100)
+    stage.make_again("events")
+    stage.deployment.send(*(native(n) for n in range(1_000, 1_130)))
+
+    ended = worker.wait(60.0)
+    assert ended.code == 2, ended.err
+    stage.refused("deleted and made again")
+    stage.repair()
+
+    found = stage.answered()
+    assert {name: found[name] for name in found if len(name) > 4} == {
+        f"e-{n}": 1 for n in range(1_000, 1_130)
+    }

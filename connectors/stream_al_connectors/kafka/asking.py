@@ -153,7 +153,15 @@ class Asking:
         return Position(found.offset, (found.metadata or "").removesuffix("\0"))
 
     def gone(self, error: OutOfRange) -> Gone:
-        """Return the error that says where a partition begins."""
+        """Return the error that says where a partition begins, or ends."""
+        end = self.end(error.place)
+        if error.offset > end:
+            topic, partition = error.place
+            return Gone(
+                f"{topic!r} partition {partition} ends at {end}, but is read from offset "
+                f"{error.offset} on: it was deleted and made again, or lost records; start again, "
+                "and see what `stream-al positions` says"
+            )
         return Gone(below_begin(*error.place, error.offset, self.begin(error.place)))
 
     def close(self) -> None:
