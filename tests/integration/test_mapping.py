@@ -225,3 +225,31 @@ def test_seeds_are_read_by_the_mapping_in_force(deployment: Deployment, tmp_path
     assert refused.code == 2
     assert "events.features.text" in refused.err
     deployment.done("seed", file)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said", "command"),
+    [
+        ({"events": EVENTS | {"types": {"title": "text"}}}, "events.types.title", "model"),
+        ({"events": EVENTS, "model": {"seed": 2}}, "model.seed", "model"),
+        ({"events": EVENTS, "labels": {"classes": ["spam", "ham"]}}, "labels.classes", "model"),
+        ({"events": EVENTS, "labels": {"event_id": "task", "label": "said", "annotator": "who"}},
+         "labels.annotator", "mapping"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_difference_names_its_command(
+    deployment: Deployment, sections: dict[str, Any], said: str, command: str
+) -> None:
+    """A11: types, seed and classes make another model; a tool's own fields another mapping."""
+    _taught(deployment, count=4)
+    deployment.configure(**GATE, **sections)
+
+    ended = deployment.cli("run", "--until-idle")
+
+    assert ended.code == 2
+    assert said in _last(ended.err)
+    assert f"`stream-al {command} activate`" in _last(ended.err)
+    assert said in deployment.done("mapping").out
+    deployment.done(command, "activate", *(["--replay"] if command == "model" else []))
+    deployment.done("run", "--until-idle")
+    assert deployment.done("replay", "--verify", "--json").json()["sound"]

@@ -140,3 +140,27 @@ def test_damage_is_no_redaction(deployment: Deployment) -> None:
     ended = deployment.cli("run", "--until-idle")
     assert ended.code == 1
     assert ended.err.strip().splitlines()[-1].startswith("diverged")
+
+
+def test_snapshots_around_a_redaction(deployment: Deployment) -> None:
+    """A1: with a snapshot from before put back, with newer ones, or with none, a start agrees."""
+    _taught(deployment, snapshots={"every_records": 50})
+    deployment.done("snapshot", "write")
+    folder = deployment.folder / "t.db.snapshots"
+    before = {path.name: path.read_bytes() for path in folder.glob("*.snapshot")}
+    assert before
+    deployment.done("journal", "redact", "e-0", "--reason", "asked for")
+    assert not list(folder.glob("*.snapshot"))
+    for name, data in before.items():
+        (folder / name).write_bytes(data)
+        (folder / name).chmod(0o600)
+
+    deployment.send(native(900, TEXTS[0]))
+    deployment.done("run", "--until-idle")
+    assert deployment.done("replay", "--verify", "--json").json()["sound"]
+    deployment.done("snapshot", "write")
+
+    assert not [name for name in before if (folder / name).exists()]
+    deployment.send(native(901, TEXTS[0]))
+    deployment.done("run", "--until-idle")
+    assert deployment.done("replay", "--from-snapshot", "--json").json()["sound"]
