@@ -254,21 +254,37 @@ def whose(path: Path) -> str:
     return f"belongs to {owner_name(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
 
 
+def no_rights(path: Path, *more: Path) -> str | None:
+    """Return what this process may not use of `path` and of what lies beside it; None if nothing.
+
+    The first folder on the way, file, or folder to make it in: whose it is, and what to do.
+    """
+    for each in (path, *more):
+        at = _unusable(each.absolute())
+        if at is not None:
+            over = f"{path}*" if more else f"{at}"
+            return (
+                f"{at} {whose(at)}, and this process runs as {owner_name(os.geteuid())}: run it as "
+                f"its owner, or hand it over: `chown -R {os.geteuid()} {over}`"
+            )
+    return None
+
+
+def _unusable(path: Path) -> Path | None:
+    for folder in reversed(path.parents):
+        if folder.is_dir() and not os.access(folder, os.X_OK, effective_ids=True):
+            return folder
+    needs = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+    if os.path.lexists(path):
+        return None if os.access(path, needs, effective_ids=True) else path
+    return None if os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True) else path.parent
+
+
 def why_refused(path: Path, error: OSError) -> str:
-    """Return what the system said of a file, and of missing rights: whose it is, and what to do."""
+    """Return what the system said of a file; of missing rights whose it is, and what to do."""
     said = error.strerror or str(error)
-    if error.errno not in {errno.EACCES, errno.EPERM} or said.startswith("it "):
-        return said
-    at = path
-    while not os.path.lexists(at) or (at == path and os.access(at, os.R_OK | os.W_OK)):
-        if at == at.parent:
-            break
-        at = at.parent
-    own = owner_name(os.geteuid())
-    return (
-        f"{said}: {at} {whose(at)}, and this process runs as {own}; run it as its owner, or hand "
-        f"it over: `chown -R {os.geteuid()} {at}`"
-    )
+    rights = no_rights(path) if error.errno in {errno.EACCES, errno.EPERM} else None
+    return said if rights is None else f"{said}: {rights}"
 
 
 def named_secret(setting: str, path: Path, error: OSError | ValueError) -> str:

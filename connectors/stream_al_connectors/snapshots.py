@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_al.private_files import is_planted, make_folder
+from stream_al.private_files import is_planted, make_folder, why_refused
 from stream_al_connectors.snapshot_envelope import (
     ENVELOPE_BYTES_MIN,
     HEADER_BYTES_MAX,
@@ -176,7 +176,7 @@ class SnapshotStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            return f"{str(self.folder)!r} can't be opened: {error.strerror}"
+            return f"{str(self.folder)!r} can't be opened: {why_refused(self.folder, error)}"
         except RejectedSnapshot as error:
             return str(error)
 

@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from stream_al.errors import Ambiguous, ConfigurationError, Gone, InDoubt
-from stream_al.private_files import access_beside, tighten
+from stream_al.private_files import access_beside, no_rights, tighten
 from stream_al.private_files import create as create_file
 from stream_al_connectors.locks import LockFolder
 from stream_al_connectors.sqlite_watch import (
@@ -287,14 +287,26 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _in_doubt(path, error) from error
+    except PermissionError as error:
+        named = Path(error.filename or path)
+        rights = no_rights(path, *side_files(path), lock_folder(path), named)
+        raise ConfigurationError(
+            f"log.path: {named} can't be used: {rights or error.strerror}"
+        ) from error
     except OSError as error:
         hint = "free some space" if error.errno == errno.ENOSPC else "check the folder's rights"
         raise Ambiguous(f"{path} can't be used ({error.strerror}); {hint}") from error
 
 
-def _in_doubt(path: Path, error: sqlite3.Error) -> InDoubt:
+_OF_RIGHTS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+
+
+def _in_doubt(path: Path, error: sqlite3.Error) -> InDoubt | ConfigurationError:
     # The low byte is the class of the error; the rest says where SQLite met it.
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    rights = no_rights(path, *side_files(path)) if code in _OF_RIGHTS else None
+    if rights is not None:
+        return ConfigurationError(f"log.path: {path} can't be used: {rights}")
     if code == sqlite3.SQLITE_NOTADB:
         return Gone(f"{path} is no log but another kind of file; name another log.path")
     if code == sqlite3.SQLITE_CORRUPT:

@@ -10,12 +10,14 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from traceback import format_exception
 from types import TracebackType
 from typing import Any
 
 from stream_al.errors import ConfigurationError, InDoubt, InvalidInput
 from stream_al.escaping import is_text, visible, visible_lines
+from stream_al.private_files import why_refused
 from stream_al.service import streams
 
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
@@ -132,6 +134,8 @@ def _ending(error: Exception) -> tuple[int | None, str, tuple[str, ...]]:
             return error.exit_code, error.kind, (str(error),)
         case InvalidInput():
             return 2, "input", (str(error),)
+        case PermissionError(filename=str(name)):
+            return 2, "config", (f"the system refused {name!r}: {why_refused(Path(name), error)}",)
         case OSError():
             place = f" {error.filename!r}" if error.filename else ""
             said = f"the system refused{place}: {error.strerror or error}"

@@ -117,6 +117,9 @@ def gate_secret(config: Config, *, beside: Path, create: bool = True) -> bytes:
     try:
         return _long_enough(path.read_bytes().strip(), str(path))
     except (OSError, ValueError) as error:
+        if own is None and isinstance(error, OSError):
+            why = why_refused(path, error)
+            raise ConfigurationError(f"the gate's secret {str(path)!r}: {why}") from None
         raise ConfigurationError(
             f"{named_secret('gate.secret_file', path, error)}; "
             "name a readable file with at least 16 random characters"

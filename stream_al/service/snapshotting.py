@@ -151,6 +151,9 @@ def verified(
 
 def _load(log: Log, config: Config, part: Part, restore: Callable[[Snapshot], None]) -> int:
     store = snapshot_store(config)
+    why = store.folder_problem() if store else None
+    if why is not None:
+        log_line("snapshots_not_read", part=part, why=why)
     for file, snapshot in _fitting(log, config, store, part) if store else ():
         try:
             restore(snapshot)

@@ -15,6 +15,7 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.escaping import is_text
 from stream_al.messages import WRITTEN
+from stream_al.private_files import why_refused
 from stream_al.problems import Location, section_at
 from stream_al.service.strict_yaml import Document, read_yaml
 
@@ -192,7 +193,10 @@ def _text(path: Path, *, demanded: bool) -> str | None:
         raise ConfigurationError(
             f"--config {path}: there is no such file; `stream-al init` writes one"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        why = why_refused(path, error)
+        raise ConfigurationError(f"--config {path}: can't be read: {why}") from None
+    except ValueError as error:
         raise ConfigurationError(f"--config {path}: can't be read: {error}") from None
 
 

@@ -172,10 +172,11 @@ class Deployment:
         file_bytes_max: int | None = None,
         clock_shift_ms: int = 0,
         slow_s: float = 0.0,
+        uid: int = 0,
     ) -> Process:
         """Start a command in a process of its own, on a full disk or a wrong clock if told so.
 
-        With `slow_s` it can be made to stumble: see `stumbles`.
+        With `slow_s` it can be made to stumble: see `stumbles`; with `uid` it is that user's.
         """
         name = self.folder / "process" / str(len(self._processes))
         process = Process(
@@ -188,6 +189,7 @@ class Deployment:
                 "stdout": str(stdout or f"{name}.out"),
                 "stderr": f"{name}.err",
                 "file_bytes_max": file_bytes_max,
+                "uid": uid,
                 "clock_shift_ms": clock_shift_ms,
                 "slow_s": slow_s,
             },

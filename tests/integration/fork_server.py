@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import resource
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
+import stream_al
+import stream_al_connectors
 from stream_al.model import baseline
 from stream_al.service import activate, annotate, cli, worker
 from stream_al.service.main import run
@@ -30,7 +35,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     for line in sys.stdin:
         order = json.loads(line)
-        if "poll" in order:
+        if "import_all" in order:
+            answer = _import_all()
+        elif "poll" in order:
             answer = _status(order["poll"])
         else:
             answer = os.fork()
@@ -38,6 +45,19 @@ def main() -> None:
                 answers.close()
                 _child(order)
         answers.write(json.dumps(answer) + "\n")
+
+
+def _import_all() -> int:
+    """Import all that a command may need: a child of another user can't read the interpreter."""
+    known = len(sys.modules)
+    for package in (stream_al, stream_al_connectors):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            with suppress(ImportError):  # of an extra
+                import_module(module.name)
+    for name in ("rich.progress", "rich.markdown", "rich._unicode_data.unicode17-0-0"):
+        with suppress(ImportError):
+            import_module(name)
+    return len(sys.modules) - known
 
 
 def _status(pid: int) -> int | None:
@@ -79,6 +99,12 @@ def _become(order: dict[str, Any]) -> None:
         os.dup2(descriptor, target)
         os.close(descriptor)
     sys.stdin = os.fdopen(0, "r", closefd=False)
+    if order.get("uid"):
+        for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "HOME"):
+            os.environ.pop(name, None)
+        os.setgroups([])
+        os.setresgid(*(order["uid"],) * 3)
+        os.setresuid(*(order["uid"],) * 3)
     if order["slow_s"]:
         stumble(order["slow_s"])
     if order["clock_shift_ms"]:

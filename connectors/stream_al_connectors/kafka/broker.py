@@ -279,7 +279,7 @@ def class_path() -> str:
     ConfigurationError
         When `jgo` is not installed, or can't get them.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "stream-al" / "kafka"
+    cache = _cache_folder() / "stream-al" / "kafka"
     _make_or_refuse(cache)
     fetching = FileLock.take(cache / "fetching", wait=True)  # one process gets them for all
     try:
@@ -287,6 +287,16 @@ def class_path() -> str:
     finally:
         if fetching is not None:
             fetching.release()
+
+
+def _cache_folder() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(given) if given else Path.home() / ".cache"
+    except RuntimeError:
+        raise ConfigurationError(
+            "broker: this user has no home folder for the jars; set HOME or XDG_CACHE_HOME"
+        ) from None
 
 
 def _fetched(cache: Path, listed: Path) -> str:

@@ -121,7 +121,15 @@ def progress(text: str) -> Iterator[Callable[[int, int], None]]:
 
 def actor_or_default(actor: str | None) -> str:
     """Return who acts: given, or the shell's user at this host."""
-    return actor or f"{getpass.getuser()}@{os.uname().nodename}"
+    return actor or f"{_user()}@{os.uname().nodename}"
+
+
+def _user() -> str:
+    """Return the shell's user; the number where the system knows no name, as in containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
 
 
 def new_proposal_id() -> str:

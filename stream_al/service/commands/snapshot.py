@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,6 +15,7 @@ from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.importing import look_beside
 from stream_al.port import Log
+from stream_al.private_files import why_refused
 from stream_al.service.clock import SystemClock
 from stream_al.service.commands.common import (
     ConfigOption,
@@ -30,6 +31,9 @@ from stream_al.service.strategies import load_plugins
 from stream_al_connectors.opening import open_log
 from stream_al_connectors.snapshot_envelope import RejectedSnapshot
 from stream_al_connectors.snapshots import SnapshotFile, SnapshotStore
+
+if TYPE_CHECKING:
+    from stream_al.service.snapshot_writer import SnapshotWriter
 
 FOUND_VIOLATION = 3
 
@@ -126,9 +130,26 @@ def write(
         return
     with _folder(config) as (settings, log, store), _claimed(log):
         load_plugins(settings)
-        file = SnapshotWriter(log, settings, store, clock=SystemClock()).write()
+        file = _written(SnapshotWriter(log, settings, store, clock=SystemClock()), store)
     said = "nothing new since the newest one" if file is None else f"position {file.position:,}"
     err.print(f"{store.folder}: {said}", markup=False)
+
+
+def _written(writer: SnapshotWriter, store: SnapshotStore) -> SnapshotFile | None:
+    """Write a snapshot.
+
+    Raises
+    ------
+    ConfigurationError
+        When the folder can't take one that could be read again.
+    """
+    try:
+        return writer.write()
+    except RejectedSnapshot as error:
+        why = f"{error}; the key is snapshots.key_file, or STREAM_AL_SNAPSHOTS__KEY"
+    except OSError as error:
+        why = why_refused(store.folder, error)
+    raise ConfigurationError(f"snapshots.directory is {str(store.folder)!r}: {why}")
 
 
 def _follow() -> None:
@@ -167,6 +188,8 @@ def _folder(config_file: Path | None) -> Iterator[tuple[Config, Log, SnapshotSto
                 f"log.connector is {settings.log.connector}: it has no snapshots; "
                 "use a log in a file, or name snapshots.directory"
             )
+        if store.folder.exists() and not os.access(store.folder, os.R_OK | os.X_OK):
+            raise ConfigurationError(f"snapshots.directory: {store.folder_problem()}")
         yield settings, log, store
 
 
