@@ -54,7 +54,7 @@ def _import_all() -> int:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             with suppress(ImportError):  # of an extra
                 import_module(module.name)
-    for name in ("rich.progress", "rich.markdown", "rich._unicode_data.unicode17-0-0"):
+    for name in ("rich.progress", "rich.markdown", "encodings.idna"):
         with suppress(ImportError):
             import_module(name)
     return len(sys.modules) - known
