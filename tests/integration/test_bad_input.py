@@ -387,7 +387,7 @@ def test_lost_secret_is_not_replaced(deployment: Deployment) -> None:
 
 
 NESTED = b"[" * 260 + b"]" * 260
-BAD_LABELS = {
+HOSTILE_LABELS = {
     "features 260 deep": b'"features": {"n": %s}' % NESTED,
     "features 150 deep": b'"features": {"n": %s}' % (b"[" * 150 + b"]" * 150),
     "what nobody reads, 260 deep": b'"note": %s' % NESTED,
@@ -408,7 +408,7 @@ def test_bad_labels_and_controls_stop_nothing(deployment: Deployment) -> None:
     deployment.done("run", "--until-idle")
     good = b'{"event_id": "e-%d", "label": "ok", "annotator": "a"}'
     bad = b'{"event_id": "x-%d", "label": "ok", "annotator": "a", %s}'
-    values = [bad % (n, more) for n, more in enumerate(BAD_LABELS.values())]
+    values = [bad % (n, more) for n, more in enumerate(HOSTILE_LABELS.values())]
     deployment.log.append("t.labels", [Outgoing(value, partition=0) for value in values])
     patches = (b'{"gate": %s}' % NESTED, b'{"gate": {"budget": {"open": 1%s}}}' % (b"0" * 4_000),
                b'{"gate": {"budget": {"share": NaN}}}', b'{"\\ud800": 1}')  # fmt: skip
@@ -425,7 +425,7 @@ def test_bad_labels_and_controls_stop_nothing(deployment: Deployment) -> None:
     assert outcomes.count("applied") == 3
     letters = deployment.messages("dead_letters")
     answered = sum(one["topic"] == "t.labels" for one in letters) + len(outcomes)
-    assert answered == len(BAD_LABELS) + 3
+    assert answered == len(HOSTILE_LABELS) + 3
     assert deployment.done("audit").code == 0
     deployment.done("run", "--until-idle")
     deployment.done("status")
