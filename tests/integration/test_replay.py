@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from stream_al.messages import CHAIN_START, ModelEntry, chained, read_journal_record
 from stream_al.port import Record
 from tests.integration.conftest import Deployment, native, until
@@ -78,6 +80,31 @@ def test_verify_finds_a_changed_lesson(deployment: Deployment) -> None:
 
     assert ended.code == 3
     assert "the digest at position" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"label":"spam","features"', b'"label":"ham","features"'),
+        (b'"event_id":"e-', b'"event_id":"x-'),
+        (b'"weight":1.0', b'"weight":3.0'),
+    ],
+)
+def test_verify_finds_a_changed_header(
+    deployment: Deployment, before: bytes, after: bytes
+) -> None:
+    """What the chain covers can't change unseen: a violation with its place, in JSON too."""
+    _taught(deployment)
+    topic = deployment.config.topic("journal")
+    first = next(r for r in deployment.records("journal") if before in r.value)
+    deployment.log.rewrite(topic, 0, {first.offset: first.value.replace(before, after)})
+
+    ended = deployment.cli("replay", "--verify")
+    found = deployment.cli("replay", "--verify", "--json")
+
+    assert (ended.code, found.code) == (3, 3)
+    assert f"goes on from offset {first.offset}, which does not continue the chain" in ended.out
+    assert found.json()["sound"] is False
 
 
 def test_without_is_a_model_that_never_saw_the_label(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from stream_al.config import Config
-from stream_al.errors import ConfigurationError
+from stream_al.errors import ConfigurationError, Diverged
 from stream_al.messages import ControlProposal, Selected
 from stream_al.port import Log
 from stream_al.service.clock import SystemClock
@@ -134,7 +134,7 @@ def replay(
                            activate=activate, actor=actor_or_default(actor),
                            reason=reason)  # fmt: skip
         else:
-            found = _fold(log, settings, verify=verify, from_snapshot=from_snapshot)
+            found = _fold_checked(log, settings, verify=verify, from_snapshot=from_snapshot)
     if as_json:
         print_json(found)
     else:
@@ -142,6 +142,18 @@ def replay(
             out.print(line, markup=False, soft_wrap=True)
     if not found.get("sound", True):
         raise typer.Exit(VIOLATION)
+
+
+def _fold_checked(
+    log: Log, config: Config, *, verify: bool, from_snapshot: bool
+) -> dict[str, Any]:
+    """Fold; where `verify` asked for it, a journal that broke its chain is what was looked for."""
+    try:
+        return _fold(log, config, verify=verify, from_snapshot=from_snapshot)
+    except Diverged as broken:
+        if not verify:
+            raise
+        return {"sound": False, "broken": str(broken)}
 
 
 def _fold(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dict[str, Any]:
@@ -242,6 +254,8 @@ def _activated(log: Log, config: Config, proposal: ControlProposal) -> int:
 
 def _sentences(found: dict[str, Any]) -> list[str]:
     """Return what came out, as people read it."""
+    if "broken" in found:
+        return [found["broken"]]
     lines = [
         (
             f"folded to journal position {found['position']:,}: {found['learnt']:,} lessons "
