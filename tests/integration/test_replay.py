@@ -90,9 +90,7 @@ def test_verify_finds_a_changed_lesson(deployment: Deployment) -> None:
         (b'"weight":1.0', b'"weight":3.0'),
     ],
 )
-def test_verify_finds_a_changed_header(
-    deployment: Deployment, before: bytes, after: bytes
-) -> None:
+def test_verify_finds_a_changed_header(deployment: Deployment, before: bytes, after: bytes) -> None:
     """What the chain covers can't change unseen: a violation with its place, in JSON too."""
     _taught(deployment)
     topic = deployment.config.topic("journal")

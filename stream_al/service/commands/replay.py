@@ -144,9 +144,7 @@ def replay(
         raise typer.Exit(VIOLATION)
 
 
-def _fold_checked(
-    log: Log, config: Config, *, verify: bool, from_snapshot: bool
-) -> dict[str, Any]:
+def _fold_checked(log: Log, config: Config, *, verify: bool, from_snapshot: bool) -> dict[str, Any]:
     """Fold; where `verify` asked for it, a journal that broke its chain is what was looked for."""
     try:
         return _fold(log, config, verify=verify, from_snapshot=from_snapshot)
