@@ -84,7 +84,8 @@ def _wide(head: bytes) -> str | None:
     """Return the encoding of a text of 16 or 32 bits a character."""
     for mark, encoding in _WIDE.items():
         if head.startswith(mark):
-            return encoding
+            text = head[len(mark) :].decode(encoding, errors="replace").lstrip()
+            return encoding if text.startswith(("{", "[")) else None  # a broken line, not a file
     even, odd = head[:_WIDE_LOOKED:2], head[1:_WIDE_LOOKED:2]
     if len(odd) < _WIDE_PAIRS_MIN:
         return None

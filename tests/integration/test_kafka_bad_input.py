@@ -16,7 +16,7 @@ from kafka.structs import OffsetAndMetadata
 
 from stream_al.config import TOPIC_NAMES
 from tests.chaos.deploying import deploy
-from tests.integration.conftest import Deployment, native
+from tests.integration.conftest import Deployment, native, until
 from tests.kafka_fixture import Broker, Staged
 
 SAID_WITHIN_S = 15.0
@@ -113,7 +113,9 @@ def wrong_topic(bench: Bench) -> None:
 
 
 def missing_topics(bench: Bench) -> None:
-    bench.staged.broker.admin.delete_topics([f"{bench.app}.statistics", f"{bench.app}.outcomes"])
+    admin, gone = bench.staged.broker.admin, {f"{bench.app}.statistics", f"{bench.app}.outcomes"}
+    admin.delete_topics(sorted(gone))
+    until(lambda: not gone & set(admin.list_topics()))
 
 
 def too_few_partitions(bench: Bench) -> None:

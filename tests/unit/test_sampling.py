@@ -173,7 +173,20 @@ def test_a_file_of_another_form_is_refused_with_the_command(head: bytes, said: s
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"\n", b"{", b'{"a": 1}', b"\xef\xbb\xbf{}", b"hello", b"\x00\xff", b"{\n{", b"7"]
+    "head",
+    [
+        b"",
+        b"\n",
+        b"{",
+        b'{"a": 1}',
+        b"\xef\xbb\xbf{}",
+        b"hello",
+        b"\x00\xff",
+        b"{\n{",
+        b"7",
+        b"\xff\xfe\x00 no text in any encoding\n{",
+        b"\xfe\xff{}\n",
+    ],
 )
 def test_lines_are_taken_as_they_are(head: bytes) -> None:
     """E: also lines that become dead letters: bytes unchanged."""
