@@ -4,6 +4,7 @@
 
     StreamAlError
     ├── ConfigurationError      wrong usage or configuration: exit 2, a restart won't help
+    │   └── NotAllowed          a topic that this user may not read
     ├── InvalidInput            one record can't be used: dead letter, the stream goes on
     └── InDoubt                 exit 1, restart it; the first word of the line is `kind`
         ├── Fenced              another owner took over
@@ -28,6 +29,10 @@ class ConfigurationError(StreamAlError):
     def __init__(self, *problems: str) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+
+class NotAllowed(ConfigurationError):
+    """A topic is there that this user may not read."""
 
 
 INPUT_ERRORS = (

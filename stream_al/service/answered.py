@@ -5,7 +5,7 @@ has loaded them (docs/GUARANTEES.md), brokers drop those of a group that was awa
 set them back or forward, other programs read in the name of our group, and topics are made again.
 Whoever goes on from such a place answers twice, or never.
 
-What was dropped by retention proves nothing. Neither does what the journal's `start` records say:
+What was dropped by retention proves nothing, nor do dead letters that this user may not read. Neither does what the journal's `start` records say:
 they are where counting begins.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stream_al.errors import Gone
+from stream_al.errors import Gone, NotAllowed
 from stream_al.messages import Start
 from stream_al.port import Log, Position, Record
 from stream_al.service.answers import Answer, last_record, letter_about, newest, output_of
@@ -148,6 +148,7 @@ class _Look:
         self._first = max(self._begin, self._start.first)
         self._position = self._first if found is None else found.offset
         self._ours = found is not None and it.is_ours(found)
+        self._hidden = False  # whether dead letters may not be read
         self._answer = self._newest_answer()
 
     def judge(self) -> Wrong | None:
@@ -189,14 +190,18 @@ class _Look:
         if it.partition >= self._log.partition_count(it.dead_letters):
             return None
         since = self._start.outputs.get("dead_letters", 0)
-        return newest(
-            self._log,
-            it.dead_letters,
-            it.partition,
-            since,
-            lambda record: letter_about(record, it.dead_letters, it.topic, it.partition),
-            looked_max=looked_max,
-        )
+        try:
+            return newest(
+                self._log,
+                it.dead_letters,
+                it.partition,
+                since,
+                lambda record: letter_about(record, it.dead_letters, it.topic, it.partition),
+                looked_max=looked_max,
+            )
+        except NotAllowed:
+            self._hidden = True
+            return None
 
     def _first_unanswered(self) -> int | None:
         """Return the first record behind the last answer and below the position, if any."""
@@ -224,14 +229,15 @@ class _Look:
         )
 
     def _dropped(self, letter: Answer | None) -> bool:
-        """Whether the answers of what lies below the position may have been dropped."""
+        """Whether the answers of what lies below the position may not be seen, or dropped."""
         it = self._it
         outputs = self._start.outputs
         gone = self._answer is None and self._log.begin(it.answers, it.partition) > outputs.get(
             it.answers_name, 0
         )
         letters = self._log.begin(it.dead_letters, it.partition)
-        return gone or (letter is None and letters > outputs.get("dead_letters", 0))
+        hidden = self._hidden or letters > outputs.get("dead_letters", 0)
+        return gone or (letter is None and hidden)
 
     # ------------------------------------------------------------------ what it means
 

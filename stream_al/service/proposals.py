@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stream_al.config import Config
 from stream_al.engine import parse
-from stream_al.errors import ConfigurationError, InvalidInput, NotTaken
+from stream_al.errors import ConfigurationError, InvalidInput, NotAllowed, NotTaken
 from stream_al.messages import (
     ControlEntry,
     ControlProposal,
@@ -69,7 +69,7 @@ class Proposed:
         controls = self._config.topic("controls")
         try:
             found = list(records(self._log, self._letters, 0, self._letters_from))
-        except ConfigurationError:  # a topic that this user may see, and not read
+        except NotAllowed:  # a topic that this user may see
             self._seen = False
             return None
         for record in found:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ACL, ResourceType
+from kafka.structs import OffsetAndMetadata
 
 from stream_al.config import TOPIC_NAMES
 from stream_al_connectors.kafka.broker import Cluster
@@ -31,6 +32,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "annotate": (),  # in a terminal
     "status": (("status", "--json"),),
     "budget": (("budget", "--json"),),
+    "mapping": (("mapping", "--json"),),
     "model": (("model", "--json"),),
     "replay": (("replay", "--json"),),
     "snapshot write": (("snapshot", "write"),),
@@ -41,6 +43,12 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "what-if": (("what-if", "--share", "0.1", "--repeats", "1", "--json"),),
     "audit": (("audit", "--json"),),
     "model activate": (("model", "activate"),),
+    "mapping activate": (
+        ("mapping", "activate", "--config", "other.yaml"),
+        ("mapping", "activate"),
+    ),
+    "positions": (("positions", "--json"),),
+    "positions repair": (("positions", "repair", "--dry-run"), ("positions", "repair")),
     "replay --activate": (("replay", "--without", "taught", "--activate"),),
     "dead-letters": (("dead-letters", "--json"),),
     "dead-letters show": (("dead-letters", "show", "0:0", "--json"),),
@@ -50,7 +58,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
 """What is run for a command of the table; as JSON it must say what an administrator sees."""
 SEVERAL = (
     *("queries", "status", "audit", "replay --verify", "what-if"),
-    *("model activate", "replay --activate", "dead-letters"),
+    *("model activate", "replay --activate", "dead-letters", "positions"),
 )
 """Commands that read topics which may be empty."""
 AGE = re.compile(r'"oldest_pending_s": [0-9.]+')
@@ -142,6 +150,10 @@ def test_a_command_runs_with_the_rights_that_are_documented(
     commands, topics, prefixed = row
     app = f"{APP}-new" if "topics create" in commands else APP
     _configure(place, guarded_cluster, USER, app)
+    other = {"events": {"on_bad_number": "dead_letter"}}
+    _configure(place, guarded_cluster, USER, app, name="other.yaml", **other)
+    if "positions repair" in commands:
+        _set_back(guarded_cluster)
     with _granted(guarded_cluster, _rights(app, topics, prefixed)):
         for command in commands:
             for arguments in COMMANDS[command]:
@@ -165,6 +177,8 @@ def _same_as_for_the_administrator(place: Deployment, arguments: tuple[str, ...]
         assert AGE.sub("", said.out) == AGE.sub("", all_seen)
     if "activate" in arguments or "--activate" in arguments:
         assert "in force" in said.out + said.err
+    if arguments == ("positions", "repair"):
+        assert "done; start the workers" in said.err
 
 
 @pytest.mark.parametrize("command", SEVERAL)
@@ -184,6 +198,13 @@ def test_a_topic_that_may_not_be_seen_is_not_taken_for_empty(
     assert named is not None, ended
     assert set(named[1].split(", ")) == {f"{APP}.{name}" for name in hidden}
     assert ended.out == ""
+
+
+def _set_back(cluster: Cluster) -> None:
+    admin = KafkaAdminClient(**cluster.client_settings())
+    place = TopicPartition(f"{APP}.events", 0)
+    admin.alter_group_offsets(f"{APP}.scorer", {place: OffsetAndMetadata(0, "", -1)})
+    admin.close()
 
 
 def _skip_one(place: Deployment) -> None:

@@ -197,10 +197,11 @@ def test_minimal_rights_are_enough_and_each_missing_one_is_named(
     assert not granted["failed"], granted
     for transport in ("kafka-python", "fast"):
         _configure(deployment, admin_log)
-        deployment.send(*(native(n) for n in range(20)))
+        deployment.send(*(native(n) for n in range(20)), *(b"broken" for _ in range(20)))
         _configure(deployment, login(guarded_cluster, USER, "password") | {"transport": transport})
         deployment.done("check")
         deployment.done("run", "--until-idle")
+        deployment.done("run", "--until-idle")  # it looks whether dead letters answer what is there
 
     for acl in MINIMAL:
         operation, name = acl.operation.name, acl.resource_pattern.resource_name

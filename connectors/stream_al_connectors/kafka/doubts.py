@@ -6,13 +6,20 @@ leaves it unknown what was committed. Whoever can't tell stops: a restart begins
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 
 from kafka import codec, errors
 
-from stream_al.errors import Ambiguous, ConfigurationError, Fenced, Gone, StreamAlError
+from stream_al.errors import (
+    Ambiguous,
+    ConfigurationError,
+    Fenced,
+    Gone,
+    NotAllowed,
+    StreamAlError,
+)
 from stream_al_connectors.kafka.client_log import (
     bootstrap_servers,
     last_lines,
@@ -96,12 +103,15 @@ class ClientError(Exception):
         What the client calls it.
     told
         Its name, and what the client said more.
+    topics
+        Which ones are refused, of a right that is missing to read or write topics.
     """
 
-    def __init__(self, doubt: Doubt, name: str, said: str = "") -> None:
+    def __init__(self, doubt: Doubt, name: str, said: str = "", topics: Iterable[str] = ()) -> None:
         self.doubt = doubt
         self.name = name
         self.told = f"{name}: {said}" if said else name
+        self.topics = frozenset(topics)
         super().__init__(self.told)
 
     @classmethod
@@ -114,7 +124,9 @@ class ClientError(Exception):
         <Doubt.MOVED: 3>
         """
         name = type(error).__name__
-        return cls(_doubt_of(error, name), name, str(error))
+        refused = isinstance(error, errors.TopicAuthorizationFailedError) and error.args
+        topics = error.args[0] if refused and isinstance(error.args[0], set) else ()
+        return cls(_doubt_of(error, name), name, str(error), topics)
 
     def ours(self, what: str) -> StreamAlError:
         """Return the error of ours that says what this means for `what` was tried.
@@ -144,6 +156,8 @@ class ClientError(Exception):
                 )
             case Doubt.UNKNOWN:
                 return _unknown(what, self.told)
+            case Doubt.REFUSED if self.topics:
+                return NotAllowed(f"{what}: {self._remedy()}")
             case _:
                 return ConfigurationError(f"{what}: {self._remedy()}")
 

@@ -143,7 +143,7 @@ class FastReader:
             place = (message.topic(), message.partition())
             self._met.append(OutOfRange(place, message.offset()))
         elif error.fatal() or error.code() in (KafkaError._FATAL, *self.refusals):
-            self._met.append(error_of(error))
+            self._met.append(error_of(error, message.topic()))
         else:
             _LOGGER.warning("reading: %s", error)  # it tries again
 

@@ -37,10 +37,15 @@ _LOST = (Doubt.FENCED, Doubt.GIVEN_UP)
 _IN_WORDS = {KafkaError(code).str(): it for code, it in _DOUBTS.items() if it in _LOST}
 
 
-def error_of(error: KafkaError) -> ClientError:
+def error_of(error: KafkaError, topic: str | None = None) -> ClientError:
     """Return our error for one of the client's.
 
     Of one that it does not survive it may tell the reason in words only.
+
+    Parameters
+    ----------
+    topic
+        What was read when it came.
 
     Examples
     --------
@@ -53,7 +58,9 @@ def error_of(error: KafkaError) -> ClientError:
     found = _DOUBTS.get(error.code(), Doubt.UNKNOWN)
     if error.code() == KafkaError._FATAL:
         found = next((it for text, it in _IN_WORDS.items() if text in error.str()), found)
-    return ClientError(found, error.name(), error.str())
+    refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED and topic is not None
+    topics = (topic,) if refused else ()
+    return ClientError(found, error.name(), error.str(), topics)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from stream_al.port import Record
 from stream_al_connectors.kafka.asking import Asking
 from stream_al_connectors.kafka.clients import Place, Reader, held_back
 from stream_al_connectors.kafka.deadline import Deadline
-from stream_al_connectors.kafka.doubts import OutOfRange, guarded
+from stream_al_connectors.kafka.doubts import ClientError, OutOfRange, guarded
 
 FETCH_RECORDS_MAX = 2_000
 LOOK_EVERY_S = 0.005
@@ -54,6 +54,8 @@ class Tail:
         ------
         Gone
             When the records at `offset` were dropped.
+        NotAllowed
+            When this user may not read `place`; the others are read on.
         """
         stream = self._stream_at(place, offset)
         if stream is None:
@@ -62,6 +64,9 @@ class Tail:
             self._look(0)
         if not stream.records and wait:
             self._wait(place, stream)
+        if stream.refused is not None:
+            del self._streams[place]
+            raise stream.refused.ours(f"reading {place[0]!r}") from stream.refused
         return stream.first(limit)
 
     def held_back(self, topic: str) -> dict[int, int]:
@@ -121,6 +126,11 @@ class Tail:
                 self._streams.pop(error.place, None)
                 self._stop(error.place)
                 raise self._asking.gone(error) from error
+            except ClientError as error:
+                if not error.topics:
+                    raise
+                self._refuse(error)
+                return
         for place, records in fetched.items():
             stream = self._streams[place]
             stream.extend(records)
@@ -128,11 +138,22 @@ class Tail:
                 stream.parked = True
                 self._stop(place)
 
+    def _refuse(self, error: ClientError) -> None:
+        """Read refused topics no further: the client would fail for all that it reads."""
+        for place, stream in self._streams.items():
+            if place[0] in error.topics:
+                self._stop(place)
+                stream.refused = error
+
     def _wait(self, place: Place, stream: _Stream) -> None:
         """Wait for a record, or for the certainty that there is none."""
         with self._deadline.guard(f"reading {place[0]!r} to its end"):
             end = self._asking.end(place)
-            while not stream.records and (self._reader.position(place) or 0) < end:
+            while (
+                not stream.records
+                and stream.refused is None
+                and (self._reader.position(place) or 0) < end
+            ):
                 self._look(WAIT_S)
 
 
@@ -144,6 +165,7 @@ class _Stream:
         self.size = 0  # bytes of their values
         self.start = start
         self.parked = False
+        self.refused: ClientError | None = None
         self.used_s = 0.0
 
     @property
