@@ -5,8 +5,8 @@ has loaded them (docs/GUARANTEES.md), brokers drop those of a group that was awa
 set them back or forward, other programs read in the name of our group, and topics are made again.
 Whoever goes on from such a place answers twice, or never.
 
-What was dropped by retention proves nothing, nor do dead letters that this user may not read. Neither does what the journal's `start` records say:
-they are where counting begins.
+What was dropped by retention proves nothing, nor do dead letters that this user may not read.
+Neither does what the journal's `start` records say: they are where counting begins.
 """
 
 from __future__ import annotations

@@ -156,10 +156,9 @@ class ClientError(Exception):
                 )
             case Doubt.UNKNOWN:
                 return _unknown(what, self.told)
-            case Doubt.REFUSED if self.topics:
-                return NotAllowed(f"{what}: {self._remedy()}")
             case _:
-                return ConfigurationError(f"{what}: {self._remedy()}")
+                kind = NotAllowed if self.topics else ConfigurationError
+                return kind(f"{what}: {self._remedy()}")
 
     def _remedy(self) -> str:
         if self.doubt is Doubt.NO_CODEC:
