@@ -58,8 +58,8 @@ def error_of(error: KafkaError, topic: str | None = None) -> ClientError:
     found = _DOUBTS.get(error.code(), Doubt.UNKNOWN)
     if error.code() == KafkaError._FATAL:
         found = next((it for text, it in _IN_WORDS.items() if text in error.str()), found)
-    refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED and topic is not None
-    topics = (topic,) if refused else ()
+    refused = error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    topics = (topic,) if refused and topic is not None else ()
     return ClientError(found, error.name(), error.str(), topics)
 
 
