@@ -129,7 +129,7 @@ def uncertainty_problem(name: str, known: Iterable[str]) -> str | None:
     Examples
     --------
     >>> uncertainty_problem("margn", ["margin"])
-    "'margn', which no strategy is called, did you mean `margin`? take one of margin"
+    "'margn': no strategy has that name, did you mean `margin`? known are margin"
     """
     names = sorted(known)
     if name in names:
@@ -141,7 +141,7 @@ def uncertainty_problem(name: str, known: Iterable[str]) -> str | None:
         )
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     meant = f", did you mean `{close[0]}`?" if close else ";"
-    return f"{name!r}, which no strategy is called{meant} take one of {', '.join(names)}"
+    return f"{name!r}: no strategy has that name{meant} known are {', '.join(names)}"
 
 
 def section_at(section: type[BaseModel] | None, name: Any) -> type[BaseModel] | None:

@@ -318,7 +318,7 @@ def test_missing_log_is_a_wrong_usage_for_readers(deployment: Deployment) -> Non
     for command in (("status",), ("queries",), ("read", "events"), ("budget",), ("model",)):
         ended = deployment.cli(*command)
         assert ended.code == 2
-        assert "start a worker or send something first" in _one_line(ended.err)
+        assert "start `stream-al run` with this one first" in _one_line(ended.err)
     assert not (deployment.folder / "t.db").exists()
 
 
@@ -378,7 +378,7 @@ def test_lost_secret_is_not_replaced(deployment: Deployment) -> None:
     """A short secret, or a named file that is not there, is a configuration problem."""
     deployment.configure(gate={"secret_file": "nowhere"})
     ended = deployment.cli("run", "--until-idle")
-    assert (ended.code, "gate.secret_file is 'nowhere'" in ended.err) == (2, True)
+    assert (ended.code, "gate.secret_file names no file that is there" in ended.err) == (2, True)
     deployment.configure()
     ended = deployment.cli("run", "--until-idle", environment={"STREAM_AL_GATE__SECRET": "short"})
     assert (ended.code, "at least 16" in ended.err) == (2, True)
