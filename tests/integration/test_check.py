@@ -16,7 +16,10 @@ from tests.integration.conftest import ENVIRONMENT, Deployment, native, until
     ("settings", "said"),
     [
         ({"model": {"factory": "nope:build"}}, "model.factory"),
-        ({"gate": {"uncertainty": "margn"}}, "gate.uncertainty is 'margn': no strategy has that name"),
+        (
+            {"gate": {"uncertainty": "margn"}},
+            "gate.uncertainty is 'margn': no strategy has that name",
+        ),
         ({"topics": {"events": "x", "predictions": "x"}}, "named more than once"),
     ],
     ids=["factory", "uncertainty", "topics"],

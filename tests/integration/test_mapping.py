@@ -233,10 +233,8 @@ def test_seeds_are_read_by_the_mapping_in_force(deployment: Deployment, tmp_path
         ({"events": EVENTS | {"types": {"title": "text"}}}, "events.types.title", "model"),
         ({"events": EVENTS, "model": {"seed": 2}}, "model.seed", "model"),
         ({"events": EVENTS, "labels": {"classes": ["spam", "ham"]}}, "labels.classes", "model"),
-        ({"events": EVENTS, "labels": {"event_id": "task", "label": "said", "annotator": "who"}},
-         "labels.annotator", "mapping"),
     ],
-)  # fmt: skip
+)
 def test_each_kind_of_difference_names_its_command(
     deployment: Deployment, sections: dict[str, Any], said: str, command: str
 ) -> None:
