@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Literal
 
@@ -63,7 +64,7 @@ def refused(head: bytes, name: str, then: str, paths: Mapping[str, str]) -> str 
     >>> print(refused(b"[1]", "posts.json", "stream-al send -", {}))
     'posts.json' is one JSON array, not one object a line: jq -c '.[]' posts.json | stream-al send -
     """
-    source = "" if name == "-" else f" {name}"
+    source = "" if name == "-" else f" {shlex.quote(name)}"
     for magic, (what, command) in _PACKED.items():
         if head.startswith(magic):
             return f"{name!r} is compressed with {what}: {command}{source} | {then}"

@@ -1,6 +1,7 @@
 """What `status` says of events themselves: features that went missing, ids that came again changed.
 
-From a bounded sample of the log: the newest events, and the oldest that are kept.
+From a bounded sample of the log: the newest events, and the oldest that are kept; a log too short
+for both is halved.
 """
 
 from __future__ import annotations
@@ -24,16 +25,20 @@ def features_seen(log: Log, config: Config) -> dict[str, Any]:
     """
     topic = config.topic("events")
     recent, earlier = EventSample(config), EventSample(config)
+    recent.repeats = earlier.repeats  # an edit of one of the oldest is one, too
+    edited = 0
     count = log.partition_count(topic)
     for partition in range(0, count, max(1, -(-count // PARTITIONS_MAX))):
         begin, end = log.begin(topic, partition), log.end(topic, partition)
-        start = max(begin, end - RECORDS_MAX)
+        start = end - min(RECORDS_MAX, -(-(end - begin) // 2))
         _take(earlier, log, topic, partition, (begin, min(start, begin + RECORDS_MAX)))
+        before = recent.repeats.changed
         _take(recent, log, topic, partition, (start, end))
+        edited += recent.repeats.changed - before
     return {
         "newest_events": recent.read_count,
         "missing": gone(recent, earlier, list(config.events.features)),
-        "edited": recent.repeats.changed,
+        "edited": edited,
     }
 
 

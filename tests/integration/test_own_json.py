@@ -202,6 +202,10 @@ def test_send_says_what_it_is_given(deployment: Deployment) -> None:
         ended = deployment.cli("send", "-", "--topic", "labels", stdin=path)
         assert ended.code == 2
         assert ended.err.rstrip().endswith("| stream-al send - --topic labels")
+    other = deployment.folder / "other file.yaml"
+    other.write_text("app: other\n")
+    ended = deployment.cli("send", "-", "--config", other, stdin=path)
+    assert ended.err.rstrip().endswith(f"| stream-al send - --config '{other}'")
     assert sum(deployment.ends("events")) == sum(deployment.ends("labels")) == 0
 
     path.write_bytes(
@@ -210,7 +214,7 @@ def test_send_says_what_it_is_given(deployment: Deployment) -> None:
     said = deployment.done("send", path).err
     assert "begins with a mark of byte order" in said
     assert "2 of 3 can't be read by this configuration" in said
-    assert "2 of 3 lines, first line 2: MissingField: `event_id` is missing" in said
+    assert f"{path}, 2 of 3 lines, first line 2: MissingField: `event_id` is missing" in said
     path.write_text('{"event_id": "e-1", "label": 0.5}\n')
     said = deployment.done("send", path, "--topic", "labels").err
     assert "1 of 1 can't be read" in said
@@ -226,7 +230,7 @@ def test_status_tells_what_went_missing_and_what_was_edited(deployment: Deployme
     full = {"likes": 7}
     deployment.send(*(with_likes(number, **full) for number in range(240)))
     assert deployment.done("status", "--json").json()["features"]["missing"] == [
-        {"feature": "lang", "share": 0.0, "share_before": 0.0, "events": 200},
+        {"feature": "lang", "share": 0.0, "share_before": 0.0, "events": 120},
     ]
     deployment.send(*(with_likes(number) for number in range(240, 440)))
     deployment.send(with_likes(439, body="other words"))
@@ -242,6 +246,21 @@ def test_status_tells_what_went_missing_and_what_was_edited(deployment: Deployme
     assert "edited   1 of the newest 200 events have an id that came before" in said
     worker = deployment.worker()
     until(lambda: metric(worker, "event_ids_changed_total")[()] == 1)
+
+
+def test_status_tells_what_went_missing_in_a_short_log(deployment: Deployment) -> None:
+    """E, B8: a log of fewer events than two samples is halved; edits count across the halves."""
+    features = POSTS["features"] | {"likes": "post.likes"}
+    deployment.configure(events=POSTS | {"features": features}, topics={"partitions": 1})
+    deployment.send(*(with_likes(number, likes=7) for number in range(60)))
+    deployment.send(*(with_likes(number, body="other words") for number in range(60)))
+
+    found = deployment.done("status", "--json").json()["features"]
+
+    assert found["missing"] == [
+        {"feature": "likes", "share": 0.0, "share_before": 1.0, "events": 60},
+    ]
+    assert (found["edited"], found["newest_events"]) == (60, 60)
 
 
 def with_likes(number: int, body: str = "hi", **more: int) -> dict[str, Any]:

@@ -172,6 +172,14 @@ def test_a_file_of_another_form_is_refused_with_the_command(head: bytes, said: s
     assert " f" not in (refused(head, "-", "stream-al send -", {}) or "").split(":", 1)[-1]
 
 
+def test_the_command_works_for_a_name_with_spaces() -> None:
+    """E: what is named can be typed as it stands."""
+    why = refused(b"\x1f\x8b\x08\x00", "my posts;.gz", "stream-al send -", {})
+
+    assert why is not None
+    assert why.endswith(": gunzip -c 'my posts;.gz' | stream-al send -")
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -101,7 +101,7 @@ def demo(
         print_json(described | {"report": str(report), "seconds": seconds})
         return
     for line in three_lines(observer, figures, share=share, report=report):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, markup=False)
 
 
 @contextmanager

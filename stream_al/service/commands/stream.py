@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Annotated, Any, BinaryIO, Literal
 import typer
 from pydantic_core import from_json
 
-from stream_al.config import Config
 from stream_al.errors import ConfigurationError
 from stream_al.escaping import visible, visible_json
 from stream_al.port import Log, Outgoing, Record
@@ -56,15 +56,22 @@ def send(
     Example: `stream-al send posts.jsonl --rate 100`
     """
     with opened(config, create=True) as (settings, log), _opened_lines(file) as lines:
-        found = _looked_at(lines, str(file), topic, settings)
+        found = _looked_at(lines, str(file), _then(topic, config), paths_of(settings, topic))
         keys = KeyReader(settings)
         sent = _send(log, keys, settings.topic(topic), topic, found, rate)
     err.print(f"sent {sent:,} records to {in_log(settings, topic)}", markup=False)
-    _say_unreadable(keys, sent)
+    _say_unreadable(keys, "stdin" if str(file) == "-" else str(file), sent)
+
+
+def _then(topic: str, config: Path | None) -> str:
+    """Return the command that sends to the same place what comes from stdin."""
+    options = [] if topic == "events" else ["--topic", topic]
+    options += [] if config is None else ["--config", str(config)]
+    return shlex.join(["stream-al", "send", "-", *options])
 
 
 def _looked_at(
-    chunks: Iterator[list[bytes]], name: str, topic: str, config: Config
+    chunks: Iterator[list[bytes]], name: str, then: str, paths: Mapping[str, str]
 ) -> Iterator[list[bytes]]:
     """Return the chunks, the first of which was looked at.
 
@@ -75,8 +82,7 @@ def _looked_at(
     """
     first = next(chunks, [])
     head = b"\n".join(line.rstrip(b"\r\n") for line in first[:HEAD_LINES])[:HEAD_BYTES]
-    then = "stream-al send -" + ("" if topic == "events" else f" --topic {topic}")
-    why = refused(head, name, then, paths_of(config, topic))
+    why = refused(head, name, then, paths)
     if why is not None:
         raise ConfigurationError(f"FILE {why}")
     if begins_with_mark(head):
@@ -85,14 +91,14 @@ def _looked_at(
     return chain([first], chunks)
 
 
-def _say_unreadable(keys: KeyReader, sent: int) -> None:
+def _say_unreadable(keys: KeyReader, name: str, sent: int) -> None:
     """Say what of that was sent will be a dead letter, each kind once."""
     count = keys.problems.count
     if not count:
         return
     said = f"{count:,} of {sent:,} can't be read by this configuration, and become dead letters:"
     err.print(said, markup=False)
-    for said in keys.problems.sentences("FILE", sent)[:UNREADABLE_SHOWN]:
+    for said in keys.problems.sentences(name, sent)[:UNREADABLE_SHOWN]:
         err.print(f"  {visible(said)}", markup=False)
 
 
