@@ -12,9 +12,12 @@ import os
 import pwd
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
+from typing import BinaryIO, TextIO
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -143,24 +146,43 @@ def write_whole(
         When something is there and `replace` is false.
     """
     data = content.encode() if isinstance(content, str) else content
+    with _draft_of(path, replace=replace, access=access, durable=durable) as file:
+        file.write(data)
+
+
+def write_for_people(path: Path, content: str) -> None:
+    """Write a file that a person named: replaced in one step, unless it is a pipe or a terminal."""
+    with opened_for_people(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def opened_for_people(path: Path) -> Iterator[TextIO]:
+    """Open a file that a person named, to be written line by line; in its place at the end."""
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8") as file:
+            yield file
+        return
+    with _draft_of(path) as draft:
+        file = TextIOWrapper(draft, encoding="utf-8")
+        yield file
+        file.detach()  # flushes
+
+
+@contextmanager
+def _draft_of(
+    path: Path, *, replace: bool = True, access: Access = OURS, durable: bool = True
+) -> Iterator[BinaryIO]:
     draft = path.with_name(draft_name(path.name))
     try:
         with os.fdopen(create(draft, access), "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
         put_in_place(draft, path, replace=replace, durable=durable)
     finally:
         draft.unlink(missing_ok=True)
-
-
-def write_for_people(path: Path, content: str) -> None:
-    """Write a file that a person named: replaced in one step, unless it is a pipe or a terminal."""
-    if path.exists() and not path.is_file():
-        path.write_text(content, encoding="utf-8")
-    else:
-        write_whole(path, content)
 
 
 def put_in_place(draft: Path, path: Path, *, replace: bool, durable: bool = True) -> None:

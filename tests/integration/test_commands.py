@@ -46,6 +46,7 @@ def test_init_then_check(deployment: Deployment) -> None:
     deployment.done("init", "own.yaml", "--force")
     found = deployment.done("check", "--config", "own.yaml", "--json").json()
     assert found["problems"] == []
+    assert (deployment.folder / "own.yaml").stat().st_mode & 0o777 == 0o600
 
 
 def test_check_tries_a_sample(deployment: Deployment) -> None:

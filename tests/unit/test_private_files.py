@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from stream_al.private_files import (
     append_to,
     folder_problem,
     make_folder,
+    opened_for_people,
     tighten,
     write_for_people,
     write_whole,
@@ -108,10 +110,16 @@ def _exits(link: Path) -> None:
         pass
 
 
+def _listed(link: Path) -> None:
+    with opened_for_people(link) as file:
+        print("line", file=file)
+
+
 TRAPS: dict[str, Callable[[Path], None]] = {
     "exits-0.part": _exits,
     "exits-0.json": _exits,
     "report.html": lambda link: write_for_people(link, "report"),
+    "list.jsonl": _listed,
     "anything": lambda link: write_whole(link, "content"),
 }
 
@@ -253,3 +261,20 @@ def test_a_wrong_setting_for_secrets_shows_no_value(text: str, tmp_path: Path) -
         load_config(path, {})
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_what_a_person_named_is_for_them_alone_and_whole_or_not_there(tmp_path: Path) -> None:
+    """D2, D4: whatever the umask; one that ends in the midst leaves what was there before."""
+    path = tmp_path / "list.jsonl"
+    umask = os.umask(0)
+    try:
+        _listed(path)
+    finally:
+        os.umask(umask)
+    with suppress(KeyError), opened_for_people(path) as file:
+        print("half", file=file)
+        raise KeyError
+
+    assert path.read_text() == "line\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]

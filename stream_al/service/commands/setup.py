@@ -13,6 +13,7 @@ import typer
 from stream_al.config import Config
 from stream_al.errors import ConfigurationError, InDoubt
 from stream_al.port import Log
+from stream_al.private_files import create
 from stream_al.service.answers import last_record
 from stream_al.service.beginning import Begins, beginning, nothing_said
 from stream_al.service.clock import SystemClock
@@ -114,7 +115,7 @@ def init(
     try:
         if force:
             file.unlink(missing_ok=True)
-        with file.open("x", encoding="utf-8") as opened_file:
+        with os.fdopen(create(file), "w", encoding="utf-8") as opened_file:
             opened_file.write(TEMPLATE)
     except FileExistsError:
         raise ConfigurationError(

@@ -20,6 +20,7 @@ from stream_al.escaping import visible_json
 from stream_al.gate import known_uncertainties
 from stream_al.labels.proposals import control_problem
 from stream_al.port import Log
+from stream_al.private_files import opened_for_people
 from stream_al.replay import REPEATS_MAX, Recorded, WhatIf, WhatIfReport, WouldAsk, caveats_of
 from stream_al.service.commands.common import (
     ConfigOption,
@@ -186,13 +187,12 @@ def _listed(list_to: str | None) -> Iterator[Callable[[WouldAsk], None]]:
         yield lambda found: write_json(_line(found))
         return
     try:
-        file = Path(list_to).open("w", encoding="utf-8")  # noqa: SIM115 - closed below
+        with opened_for_people(Path(list_to)) as file:
+            yield lambda found: print(_line(found), file=file)
     except OSError as error:
         raise ConfigurationError(
             f"--list is {list_to!r}: {error.strerror}; name a file that can be written, or -"
         ) from None
-    with file:
-        yield lambda found: print(_line(found), file=file)
 
 
 def _line(found: WouldAsk) -> str:
