@@ -298,10 +298,11 @@ class LabelState:
         ballot = self._close(entry.event_id, entry.query)
         if entry.reason == "repeated":
             return
-        votes = [(one.annotator, one.label) for one in ballot.votes()]
-        if len(votes) > 1:
-            self.annotators.observe(votes, None)
         voices: Voices = ()
+        if len(ballot.voices) > 1:
+            votes = [(one.annotator, one.label) for one in ballot.votes()]
+            if len(votes) > 1:
+                self.annotators.observe(votes, None)
         for annotator, voice in ballot.voices.items():
             voices = voices_with(voices, annotator, voice.revision)
         closed = ClosedQuery("closed", None, 0, voices, UNLOCATED, entry.at_ms)

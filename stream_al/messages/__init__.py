@@ -58,7 +58,7 @@ from stream_al.messages.label import (
     Outcome,
     OutcomeName,
 )
-from stream_al.messages.linked import Link, link_of
+from stream_al.messages.linked import Link, chain_after, link_of
 from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.proposals import ControlProposal, Selected
 from stream_al.messages.settings import OFF, Budget, GateSettings, Modes, Off, Section, Settings
@@ -134,6 +134,7 @@ __all__ = [
     "VolunteeredEntry",
     "Vote",
     "VoteEntry",
+    "chain_after",
     "chained",
     "duration_ms",
     "initial_patch",

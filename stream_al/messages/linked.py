@@ -8,16 +8,51 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
-from msgspec import MsgspecError
+from msgspec import UNSET, MsgspecError, Raw, UnsetType, defstruct
 from msgspec.json import Decoder, Encoder
+
+from stream_al.messages.journal import JournalRecord
 
 _decoded = Decoder().decode
 _sorted = Encoder(order="sorted").encode
 _written = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 _HASH_CHARACTERS = 32
 _UNWRITABLE = (ValueError, OverflowError, RecursionError)
+_NAMES = {name for kind in get_args(get_args(JournalRecord)[0]) for name in kind.model_fields}
+_TYPES = {"chain": str | UnsetType, "features": Raw | UnsetType, "meta": Raw | UnsetType}
+_KNOWN = defstruct(
+    "_KNOWN",
+    [(name, _TYPES.get(name, Any), UNSET) for name in sorted(_NAMES)],
+    forbid_unknown_fields=True,
+    gc=False,
+)
+"""A record of which every field is known, without its payload: read in a third of the time."""
+
+
+_decoded_known = Decoder(_KNOWN).decode
+_written_known = Encoder(order="deterministic").encode  # sorts what is nested; the fields are
+
+
+def chain_after(head: str, value: bytes) -> str | None:
+    """Return the chain hash of a record that continues the chain from `head`; None if unproven.
+
+    In a fraction of the time of `link_of`, which proves what this doesn't: a rare number or letter,
+    a field of a newer version.
+
+    Examples
+    --------
+    >>> chain_after("0" * 32, b'{"chain": "00000000000000000000000000000000"}')
+    """
+    try:
+        header: Any = _decoded_known(value)
+        chain = header.chain
+        header.chain = header.features = header.meta = UNSET
+        written = _written_known([head, header])
+    except (MsgspecError, *_UNWRITABLE):
+        return None
+    return chain if blake2b(written, digest_size=16).hexdigest() == chain else None
 
 
 class Link(NamedTuple):

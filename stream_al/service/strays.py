@@ -20,6 +20,7 @@ from stream_al.messages import (
     JournalRecord,
     Link,
     Query,
+    chain_after,
     link_of,
     query_id_of,
     read_journal_record,
@@ -82,19 +83,26 @@ class Links:
         Diverged
             When the journal goes on from a record that does not continue it.
         """
-        link = link_of(record.value)
-        if link is None or not self._follows(record, link):
-            self._hold(record, link)
-            self.next = record.offset + 1
-            return None
+        chain = None if self._head is None else chain_after(self._head, record.value)
+        if chain is None:
+            link = link_of(record.value)
+            if link is None or not self._follows(record, link):
+                self._hold(record, link)
+                self.next = record.offset + 1
+                return None
+            chain = link.chain
         entry = self._read(record)
         self.next = record.offset + 1
+        self._head = chain
+        if self._held or self._passed:
+            self._settle()
+        return entry
+
+    def _settle(self) -> None:
         for held in self._held:
             log_line("journal_stray", topic=self._topic, partition=0, offset=held.offset)
             self._counted["journal"] += 1
         self._passed, self._held = self._held, []
-        self._head = link.chain
-        return entry
 
     def _follows(self, record: Record, link: Link) -> bool:
         if self._head is not None:

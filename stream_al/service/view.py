@@ -77,8 +77,11 @@ def opened_up(record: Record) -> Iterator[Record]:
 
 def journal(log: Log, config: Config, start: int = 0) -> Iterator[tuple[int, JournalRecord]]:
     """Yield (position, record) of the journal from `start` to its present end, without strays."""
-    for record, entry in journal_records(log, config, start):
-        yield record.offset, entry
+    take = links_at(log, config, start).take
+    for record in records(log, config.topic("journal"), 0, start):
+        entry = take(record)
+        if entry is not None:
+            yield record.offset, entry
 
 
 def journal_records(

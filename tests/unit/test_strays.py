@@ -13,6 +13,7 @@ from stream_al.messages import (
     LabelEntry,
     SeedEntry,
     VoteEntry,
+    chain_after,
     chained,
     link_of,
 )
@@ -85,6 +86,22 @@ def test_a_stray_is_passed_over_once_the_next_record_is_there(stray: bytes) -> N
     assert _taken([*good, stray]) == ([0, 1, 2, 3], 0)
     assert _taken([good[0], stray, *good[1:]]) == ([0, 2, 3, 4], 1)
     assert _taken([stray, stray, *good, stray]) == ([2, 3, 4, 5], 2)
+
+
+def test_the_quick_proof_is_of_every_field() -> None:
+    """A10: what it doesn't know it leaves to the other, which counts fields of newer versions."""
+    value = _seeds(1)[0]
+    link = link_of(value)
+    assert link is not None
+    other = value.replace(b'"label":"ok"', b'"label":"no"')
+    more = value.replace(b'"label"', b'"since":1,"label"')
+    blanked = value.replace(b'"features":null', b'"features":{"n":[1]},"meta":{}')
+    proven = more.replace(link.chain.encode(), link_of(more).after(CHAIN_START).encode())  # type: ignore[union-attr]
+
+    assert chain_after(CHAIN_START, value) == chain_after(CHAIN_START, blanked) == link.chain
+    assert [chain_after(CHAIN_START, one) for one in (other, more, proven, b"hello")] == [None] * 4
+    assert chain_after(link.chain, value) is None
+    assert (_taken([more])[0], _taken([proven])[0]) == ([], [0])
 
 
 def test_records_of_ours_that_come_again_are_strays() -> None:
