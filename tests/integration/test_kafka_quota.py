@@ -14,7 +14,12 @@ QUOTA_BYTES_S = 20_000
 
 @pytest.mark.parametrize(
     ("transport", "keys"),
-    [("kafka-python", (WRITES, READS)), ("kafka-python", (WRITES,)), ("fast", (WRITES,))],
+    [
+        ("kafka-python", (WRITES, READS)),
+        ("kafka-python", (WRITES,)),
+        ("fast", (WRITES,)),
+        ("fast", (READS,)),
+    ],
 )
 def test_a_throttled_worker_goes_on_in_smaller_batches(
     deployment: Deployment, staged: Staged, transport: str, keys: tuple[str, ...]

@@ -22,12 +22,21 @@ from stream_al.port import Headers, Outgoing, Position, Record
 from stream_al_connectors.kafka.clients import Place
 from stream_al_connectors.kafka.doubts import ClientError, OutOfRange
 from stream_al_connectors.kafka.fast_doubts import error_of, raised
-from stream_al_connectors.kafka.fast_settings import joining, tailing, writing
+from stream_al_connectors.kafka.fast_settings import (
+    SMALL_FETCHES,
+    joining,
+    say_throttled,
+    tailing,
+    writing,
+)
 
 _LOGGER = logging.getLogger("kafka.librdkafka")
 BEGIN_S = 15.0
 SERVE_S = 0.1
 START_WAIT_S = 0.001
+THROTTLED_S = 1.0
+"""A reader that has to wait so long fetches less at a time from then on."""
+
 CLOSE_ROUND_S, CLOSE_ROUNDS, CLOSE_ROUNDS_MAX = 0.05, 2, 20
 _NOT_THERE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 _NOT_YET = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)
@@ -69,8 +78,28 @@ class FastReader:
         self._changed: set[Place] = set()  # told since the last assignment
         self._assigned: set[Place] = set()
         self._met: deque[ClientError] = deque()  # errors among the records of the last poll
+        self._settings = settings | {"throttle_cb": self._hear_throttled}
+        self._throttled = False
+        self._fetches_less = False
         with raised():
-            self._consumer = Consumer(settings)
+            self._consumer = Consumer(self._settings)
+
+    def _hear_throttled(self, event: Any) -> None:
+        say_throttled(event)
+        self._throttled |= event.throttle_time >= THROTTLED_S
+
+    def _fetch_less(self) -> None:
+        """Go on with a client that fetches less at a time: of one that is made it can't be set."""
+        self._fetches_less = True
+        positions = {place: self.position(place) or 0 for place in self._starts}
+        self._renew()
+        self._starts, self._changed, self._assigned = positions, set(positions), set()
+
+    def _renew(self) -> None:
+        self.close()
+        self._settings |= SMALL_FETCHES
+        with raised():
+            self._consumer = Consumer(self._settings)
 
     def read_from(self, place: Place, offset: int) -> None:
         """Read `place` from `offset` on, as of the next poll."""
@@ -104,6 +133,8 @@ class FastReader:
     def poll(self, timeout_s: float, limit: int) -> Mapping[Place, Sequence[Record]]:
         """Return what came; an error among it is raised once its records are taken."""
         self._raise_met()
+        if self._throttled and not self._fetches_less:
+            self._fetch_less()
         with raised():
             if self._changed:
                 self._assign()
@@ -189,13 +220,25 @@ class FastGroupReader(FastReader):
         self._came: set[int] = set()
         self._membership: Any | None = None
         self._member_id: str | None = None
+        self._topic = topic
+        self._subscribe()
+
+    def _subscribe(self) -> None:
         with raised():
             self._consumer.subscribe(
-                [topic],
+                [self._topic],
                 on_assign=self._hear_assigned,
                 on_revoke=self._hear_revoked,
                 on_lost=self._hear_revoked,
             )
+
+    def _fetch_less(self) -> None:
+        """Join again with a client that fetches less, under the same identity: all comes anew."""
+        self._fetches_less = True
+        self._renew()
+        self._membership, self._member_id, self._owned = None, None, set()
+        self._forget()
+        self._subscribe()
 
     def owned(self) -> set[int]:
         """Return the partitions that are this member's."""

@@ -20,6 +20,20 @@ FETCHED_RECORDS = 20_000
 
 SENT_KB_MAX = 64 << 10
 
+READER_SILENT_MS = 15_000
+"""Longer than brokers make a throttled client wait, 10 s: else the library hangs up on each fetch
+that waits, and asks for the same again."""
+
+SMALL_FETCH_BYTES = 32 << 10
+SMALL_FETCHES = {
+    "fetch.max.bytes": SMALL_FETCH_BYTES,
+    "max.partition.fetch.bytes": SMALL_FETCH_BYTES,
+    "message.max.bytes": SMALL_FETCH_BYTES,
+}
+"""Of a reader that is throttled. Brokers give an empty answer in place of one that does not fit
+into what is left of 10 s of a quota, and a full fetch never fits beside those of other readers. A
+batch that is larger comes whole."""
+
 WRITER_IDLE_MS = 5_000
 """So long at most librdkafka 2.16 asks a group's coordinator that has left the cluster.
 
@@ -45,7 +59,7 @@ class _ClientLog:
         self._logger.log(level, template, name, text)
 
 
-def _say_throttled(event: Any) -> None:
+def say_throttled(event: Any) -> None:
     """Say in the words of kafka-python that a request waits; 0 s: no more."""
     if event.throttle_time > 0:
         logging.getLogger("kafka.librdkafka").warning(
@@ -69,7 +83,7 @@ def both(config: Config) -> dict[str, Any]:
         "metadata.recovery.strategy": "none",
         "log.connection.close": False,
         "logger": _ClientLog(),
-        "throttle_cb": _say_throttled,
+        "throttle_cb": say_throttled,
         **security(config),
     }
 
@@ -115,6 +129,7 @@ def reading(config: Config) -> dict[str, Any]:
         "auto.offset.reset": "error",
         "isolation.level": "read_committed",
         "check.crcs": True,
+        "socket.timeout.ms": READER_SILENT_MS,
         "fetch.wait.max.ms": 100,
         "fetch.max.bytes": 4 << 20,
         "max.partition.fetch.bytes": 1 << 20,
