@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stream_al.service.main import run
 from stream_al_connectors.kafka.broker import _free
@@ -36,7 +37,11 @@ def _start(deployment: Deployment, port: int) -> tuple[Process, dict[str, Any]]:
     process = deployment.start("broker", "--security", "scram", "--port", port, "--json")
     until(lambda: process.out.endswith("\n") or process.poll() is not None, STARTS_S)
     assert process.poll() is None, process.err
-    return process, json.loads(process.out)
+    said = json.loads(process.out)
+    until(lambda: "protocol:" in process.err)
+    section = process.err.partition("Ctrl-C stops the broker\n")[2]
+    assert yaml.safe_load(section)["log"]["bootstrap_servers"] == said["bootstrap_servers"]
+    return process, said
 
 
 def _children(process: Process) -> list[int]:

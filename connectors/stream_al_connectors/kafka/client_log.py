@@ -22,6 +22,7 @@ _NOISE = (
     "disabling auto-commit",
     "Exchanging credentials in the clear",
     "Bootstrap failed",
+    "It is blocking the event loop",
 )
 _NO_FRAME = "Invalid frame length"
 _REASONS = (

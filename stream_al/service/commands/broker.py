@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 import yaml
+from rich.text import Text
 
 from stream_al.service.commands.common import JsonOption, err, print_json
 
@@ -57,7 +58,7 @@ def broker(
         sys.stdout.flush()
         log = {"connector": "kafka", "bootstrap_servers": servers, "security": section}
         err.print("# for stream-al.yaml; Ctrl-C stops the broker", markup=False)
-        err.print(yaml.safe_dump({"log": log}, sort_keys=False, width=LINE_MAX), markup=False)
+        err.print(Text(yaml.safe_dump({"log": log}, sort_keys=False, width=LINE_MAX)))
         stopped.wait()
     finally:
         cluster.close()
