@@ -160,7 +160,8 @@ class _Look:
         if last is None:
             return self._without_answers(skipped)
         back = last.source >= self._position
-        if back or self._found is None or not self._ours or self._position > self._end:
+        strange = back or not self._ours or self._position > self._end
+        if strange or self._is_before(last):
             other = self._another_life(last)
             if other is not None:
                 return other
@@ -348,8 +349,18 @@ class _Look:
             answered_to=last.source + 1,
         )
 
+    def _is_before(self, answer: Answer) -> bool:
+        """Whether an answer is older than the record at its source."""
+        record = self._source_of(answer)
+        return record is not None and answer.at_ms < record.timestamp_ms
+
     def _same(self, answer: Answer) -> bool | None:
         """Whether the record at the answer's source is what was answered; None: not to be seen."""
+        record = self._source_of(answer)
+        return None if record is None else answer.is_of(record.value)
+
+    def _source_of(self, answer: Answer) -> Record | None:
+        """Return the record at the answer's source, where it can be seen."""
         it = self._it
         if not self._begin <= answer.source < self._end:
             return None
@@ -357,7 +368,4 @@ class _Look:
             found = self._log.read(it.topic, it.partition, answer.source, limit=1)
         except Gone:
             return None
-        record: Record | None = found[0] if found else None
-        if record is None or record.offset != answer.source:
-            return None
-        return answer.is_of(record.value)
+        return found[0] if found and found[0].offset == answer.source else None

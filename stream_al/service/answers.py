@@ -34,12 +34,15 @@ class Answer(NamedTuple):
         The id of what was answered, as it is shown.
     is_of
         Whether a record with these bytes is what was answered.
+    at_ms
+        Its record time.
     """
 
     source: int
     topic: str
     name: str
     is_of: Callable[[bytes], bool]
+    at_ms: int
 
 
 def output_of(record: Record, topic: str, below: int | None = None) -> Answer | None:
@@ -52,7 +55,8 @@ def output_of(record: Record, topic: str, below: int | None = None) -> Answer | 
             body = from_json(value)
             source, event_id = body["source"]["offset"], body.get("event_id")
             if isinstance(source, int) and (below is None or source < below):
-                return Answer(source, topic, f"event {event_id!r}", _named(event_id))
+                name = f"event {event_id!r}"
+                return Answer(source, topic, name, _named(event_id), record.timestamp_ms)
     except (ValueError, LookupError, TypeError, AttributeError):
         pass
     return None
@@ -70,7 +74,11 @@ def letter_about(record: Record, own: str, topic: str, partition: int) -> Answer
         digest = whole or sha256(raw).hexdigest()
         name = f"a dead letter ({body['error']})"
         return Answer(
-            int(body["offset"]), own, name, lambda value: sha256(value).hexdigest() == digest
+            int(body["offset"]),
+            own,
+            name,
+            lambda value: sha256(value).hexdigest() == digest,
+            record.timestamp_ms,
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

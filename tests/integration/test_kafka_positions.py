@@ -46,6 +46,12 @@ class Stage:
         consumer.commit({place: OffsetAndMetadata(offset, metadata, -1)})
         consumer.close(autocommit=False)
 
+    def committed(self, group: str, topic: str) -> OffsetAndMetadata:
+        consumer = self._consumer(group)
+        found = consumer.committed(TopicPartition(f"{self.app}.{topic}", 0), metadata=True)
+        consumer.close(autocommit=False)
+        return found
+
     def read_as(self, group: str, topic: str) -> None:
         """Read a topic to its end in the name of our group, as another program does."""
         consumer = self._consumer(group, auto_offset_reset="earliest")
@@ -188,6 +194,22 @@ def test_of_events_made_again_every_one_is_predicted(stage: Stage, count: int) -
     stage.work()
     assert stage.answered()["e-5000"] == 1
     stage.deployment.done("audit")
+
+
+def test_events_made_again_below_a_position_that_is_still_there_are_predicted(stage: Stage) -> None:
+    """A3: more records came already than the old topic had, and the old position fits them."""
+    stage.deployment.send(*(native(n) for n in range(100)))
+    stage.work()
+    kept = stage.committed("scorer", "events")
+    stage.make_again("events")
+    stage.deployment.send(*(native(n) for n in range(1_000, 1_130)))
+    stage.set("scorer", "events", kept.offset, kept.metadata)
+
+    stage.refused("deleted and made again", "e-99", "loses nothing")
+    stage.repair()
+
+    found = stage.answered()
+    assert sum(found[f"e-{n}"] == 1 for n in range(1_000, 1_130)) == 130
 
 
 def test_events_made_again_and_still_empty_wait_for_nothing(stage: Stage) -> None:

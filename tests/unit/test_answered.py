@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from unittest.mock import Mock
@@ -382,3 +383,17 @@ def test_answers_that_were_made_again_are_said_so(log: MemoryLog) -> None:
     assert wrong is not None
     assert f"'{PREDICTIONS}' has no answer" in wrong.sentence
     assert (wrong.offset, wrong.anew, wrong.keeps) == (8, True, True)
+
+
+def test_a_topic_made_again_beyond_its_old_position_is_noticed(log: MemoryLog) -> None:
+    """A3: what was answered last is not there, and what is there came after the answer."""
+    _predict(log, *range(10))
+    _again(log, EVENTS)
+    time.sleep(0.01)
+    _events(log, *range(100, 120))
+
+    wrong = judged(log, events_input(CONFIG, 0, Start()), Position(10, OURS))
+
+    assert wrong is not None
+    assert (wrong.offset, wrong.anew) == (0, True)
+    assert "deleted and made again" in wrong.sentence
