@@ -169,15 +169,18 @@ def quarantined(mark: Mark) -> InvalidInput:
     )
 
 
-def hint(error: str) -> str:
-    """Return what to do about letters of an error class.
+def hint(error: str, *, label: bool = False) -> str:
+    """Return what to do about letters of an error class; of labels their section is named.
 
     Examples
     --------
     >>> hint("TooLarge")
     'send less, or raise `events.bytes_max`'
+    >>> hint("MissingField", label=True)
+    'let the producer send the field, or correct the path in `labels:`'
     """
-    return _HINTS.get(error, _HINT)
+    said = _HINTS.get(error, _HINT)
+    return said.replace("`events:`", "`labels:`") if label else said
 
 
 def raw_of(letter: DeadLetter) -> bytes:

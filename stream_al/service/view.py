@@ -154,6 +154,8 @@ class JournalView:
     starts: Starts
     inputs: tuple[int, str, Inputs] | None = None
     """Position, actor and content of what decides predictions; None where the journal says none."""
+    last_budget: tuple[int, ControlEntry] | None = None
+    """The newest of the controls that turned the budget."""
 
 
 LATENCIES_MAX = 1_000
@@ -164,6 +166,7 @@ def journal_view(log: Log, config: Config) -> JournalView:
     settings, quality = config.settings(), Quality()
     lineage: ModelEntry | None = None
     last_control: tuple[int, ControlEntry] | None = None
+    last_budget: tuple[int, ControlEntry] | None = None
     inputs: tuple[int, str, Inputs] | None = None
     position = 0
     kinds: Counter[str] = Counter()
@@ -187,6 +190,8 @@ def journal_view(log: Log, config: Config) -> JournalView:
             case ControlEntry() if record.inputs is None:
                 settings = settings.folded(record.patch)
                 last_control = (offset, record)
+                if "budget" in record.patch.get("gate", {}):
+                    last_budget = last_control
             case ModelEntry():
                 lineage, quality = record, Quality(since=offset)
             case StartEntry():
@@ -201,4 +206,5 @@ def journal_view(log: Log, config: Config) -> JournalView:
         latencies_ms=tuple(latencies),
         starts=starts,
         inputs=inputs,
+        last_budget=last_budget,
     )

@@ -173,3 +173,12 @@ def test_freeze_keeps_labels_and_teaches_nothing(deployment: Deployment) -> None
     status = deployment.done("status", "--json").json()
     assert status["journal_records"]["label"] == 8
     assert status["quality"]["prequential"]["count"] == 8
+
+
+def test_the_budget_names_who_turned_it_not_who_paused(deployment: Deployment) -> None:
+    """A pause after it is no turn of the budget; without a reason nothing stands where it would."""
+    deployment.worker()
+    deployment.done("budget", "set", "--share", "0.02", "--actor", "ana")
+    deployment.done("pause", "--actor", "bob", "--reason", "a fire")
+
+    assert deployment.done("budget").out.splitlines()[-1].endswith(" by ana")

@@ -288,6 +288,17 @@ def test_show_gives_raw_bytes_as_text_or_hex_and_what_to_do(deployment: Deployme
     assert (body["offset"], body["redriven"], body["error"]) == (1, False, "BrokenJson")
 
 
+def test_show_names_the_section_that_reads_the_letter(deployment: Deployment) -> None:
+    """B4: what to do about a label is said of `labels:`."""
+    deployment.configure(topics={"partitions": 1})
+    deployment.send({"event_id": "e-1", "label": 1.5}, topic="labels")
+    deployment.done("run", "--until-idle")
+
+    shown = deployment.done("dead-letters", "show", "0:0").out
+
+    assert "the path in `labels:` that leads to this value" in shown
+
+
 def test_wrong_arguments_are_answered_by_a_sentence(deployment: Deployment) -> None:
     """Exit 2, the value and what to write instead."""
     _deployed(deployment)

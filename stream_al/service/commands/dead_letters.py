@@ -159,14 +159,14 @@ def letters_show(
     """
     at = _place(place)
     with opened(config or context.obj) as (settings, log):
-        topic = settings.topic("dead_letters")
+        topic, labels = settings.topic("dead_letters"), settings.topic("labels")
         letter = letter_at(log, topic, at)
         if letter is None:
             raise ConfigurationError(
                 f"PLACE is {place}, where no dead letter lies; `stream-al dead-letters` lists them"
             )
         redriven = at in redriven_places(log, topic)
-    todo = hint(letter.error)
+    todo = hint(letter.error, label=letter.topic == labels)
     if as_json:
         body = letter.model_dump(mode="json", exclude={"redrives"})
         print_json(body | {"place": place, "redriven": redriven, "hint": todo})

@@ -112,12 +112,10 @@ def _show_budget(config: Config, view: JournalView, *, as_json: bool) -> None:
         value, file = getattr(in_force, name), getattr(configured, name)
         differs = "" if value == file else f"   (the configuration says {file})"
         out.print(f"{name:<9} {'off' if value is None else value}{differs}", markup=False)
-    if view.last_control is not None:
-        position, control = view.last_control
-        out.print(
-            f"last set at journal position {position} by {control.actor}: {control.reason}",
-            markup=False,
-        )
+    if view.last_budget is not None:
+        position, control = view.last_budget
+        why = f": {control.reason}" if control.reason else ""
+        out.print(f"last set at journal position {position} by {control.actor}{why}", markup=False)
 
 
 @budget_app.command("set")
