@@ -91,6 +91,7 @@ def beginning(log: Log, config: Config, text: str, *, role: str, now_ms: int) ->
             end if at_ms is None else log.position_at(events, partition, at_ms)
             for partition, end in enumerate(ends)
         ]
+        log_line("begins", reason=f"run --from {text}", events=starts)
         return StartEntry(
             at_ms=decided_ms,
             starts=tuple(starts),

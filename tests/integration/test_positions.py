@@ -70,12 +70,13 @@ def test_damage_beside_a_position_is_repaired(deployment: Deployment) -> None:
 def test_a_first_start_is_recorded_for_all(deployment: Deployment) -> None:
     """`run --from latest`: a second start with it goes on, an app that began is refused."""
     deployment.send(*(native(n) for n in range(40)))
-    deployment.done("run", "--until-idle", "--from", "latest")
+    first = deployment.done("run", "--until-idle", "--from", "latest")
+    assert "event=begins" in first.err
     deployment.done("run", "--until-idle")
     deployment.send(*(native(n) for n in range(40, 60)))
     ended = deployment.done("run", "--until-idle", "--from", "latest")
 
-    assert "began" in ended.err
+    assert "event=began" in ended.err
     assert {body["event_id"] for body in deployment.messages("predictions")} == {
         f"e-{n}" for n in range(40, 60)
     }

@@ -193,6 +193,14 @@ def test_typed_values_keep_their_types() -> None:
     assert data.classes == {"0": 20, "1": 20}
 
 
+def test_classes_are_spelt_as_the_engine_learns_them() -> None:
+    """B6: another spelling of the truth would make every right prediction of it wrong."""
+    spellings = ["caf\u00e9", "cafe\u0301", " caf\u00e9\u200b", "o\x1b[31mk"]
+    rows = [{"n": n, "y": spellings[n % 4]} for n in range(80)]
+
+    assert labelled(_history(rows, "jsonl"), "y").classes == {"caf\u00e9": 60, "o[31mk": 20}
+
+
 def test_rows_without_a_label_are_skipped_and_counted() -> None:
     """They are not a class of their own."""
     rows = _rows()

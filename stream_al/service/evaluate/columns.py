@@ -23,6 +23,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from stream_al.errors import ConfigurationError
+from stream_al.labels import class_name
 from stream_al.messages import Event
 from stream_al.service.evaluate.source import History
 from stream_al.testing import Example
@@ -135,18 +136,20 @@ def labelled(
 
 
 def label_text(value: Any) -> str:
-    """Return a label as a class: whole numbers without a point, booleans as JSON writes them.
+    r"""Return a label as a class: whole numbers without a point, booleans as JSON writes them.
+
+    Texts are spelt as the engine spells classes, or no prediction would ever be right.
 
     Examples
     --------
-    >>> label_text(1.0), label_text(True), label_text(" spam ")
+    >>> label_text(1.0), label_text(True), label_text(" spam\u200b ")
     ('1', 'true', 'spam')
     """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).strip()
+    return class_name(str(value))
 
 
 def kind_of(values: Sequence[Any], *, parse: bool) -> Kind:
