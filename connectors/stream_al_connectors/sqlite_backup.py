@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from stream_al.errors import ConfigurationError
+from stream_al.errors import ConfigurationError, Gone
 from stream_al.private_files import access_beside, create, draft_name, make_folder, put_in_place
 from stream_al_connectors import sqlite_records
 from stream_al_connectors.locks import held_locks
@@ -75,7 +75,7 @@ def draft_of(file: Path, path: Path, app_topic: str) -> Iterator[Path]:
         When it is damaged.
     """
     real = Path(os.path.realpath(path))
-    with explained(file), closing(_opened_to_read(file, path)) as connection:
+    with _as_copy(file), closing(_opened_to_read(file, path)) as connection:
         _recognise(connection, file, app_topic)
         with _folder_beside(real) as folder:
             draft = folder / real.name
@@ -136,12 +136,32 @@ def put_back(draft: Path, path: Path, *, keep_as: Path | None) -> None:
             os.close(folder)
 
 
+@contextmanager
+def _as_copy(file: Path) -> Iterator[None]:
+    """Explain what is wrong with a copy as such: it is not the log, which another copy mends."""
+    try:
+        with explained(file):
+            yield
+    except Gone as error:
+        said = str(error)
+        if not said.startswith(f"{file} is "):
+            raise
+        what = said.partition(";")[0].removeprefix(f"{file} is ")
+        raise Gone(
+            f"FILE is {str(file)!r}, which is {what}: nothing was changed; name another copy"
+        ) from error
+
+
 def _refuse_as_target(path: Path, file: Path, *, force: bool) -> None:
     taken = {os.path.realpath(each) for each in (path, *side_files(path), lock_folder(path))}
     if os.path.realpath(file) in taken:
         raise ConfigurationError(f"FILE is {str(file)!r}, the log itself; name another")
     if file.is_dir():
         raise ConfigurationError(f"FILE is {str(file)!r}, a folder; name a file in it")
+    if not file.parent.is_dir():
+        raise ConfigurationError(
+            f"FILE is {str(file)!r}, and its folder is not there; make it, or name another"
+        )
     if os.path.lexists(file) and not force:
         raise _exists(file)
 

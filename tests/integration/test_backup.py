@@ -57,6 +57,8 @@ def test_a_backup_overwrites_nothing_unless_told(deployment: Deployment, copied:
     for own in ("t.db", "t.db-wal", "t.db.locks"):
         ended = deployment.cli("backup", own, "--force")
         assert (ended.code, "the log itself" in ended.err) == (2, True)
+    ended = deployment.cli("backup", "no folder/copy.db")
+    assert (ended.code, "its folder is not there" in ended.err) == (2, True)
     assert _events(deployment) == 60
 
 
@@ -193,6 +195,12 @@ def _damaged(folder: Path) -> Path:
     return folder / "bad.db"
 
 
+def _half(folder: Path) -> Path:
+    content = (folder / "copy.db").read_bytes()
+    (folder / "bad.db").write_bytes(content[: len(content) // 3])
+    return folder / "bad.db"
+
+
 def _missing(folder: Path) -> Path:
     return folder / "bad.db"
 
@@ -204,11 +212,12 @@ def _folder(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        (_no_log, "bad.db"),
+        (_no_log, "name another copy"),
         (_another_program, "no log of ours"),
         (_newer_format, "format 9"),
         (_another_app, "another app"),
         (_damaged, "bad.db"),
+        (_half, "name another copy"),
         (_missing, "not there"),
         (_folder, "no file"),
     ],
@@ -224,6 +233,7 @@ def test_a_file_that_is_no_copy_of_this_log_changes_nothing(
 
     assert ended.code == 2, ended
     assert named in ended.err
+    assert "stream-al restore" not in ended.err, "it would lead in a circle"
     assert (deployment.folder / "t.db").read_bytes() == before
     assert list(deployment.folder.glob("*.part")) == []
 
