@@ -261,6 +261,20 @@ def tighten(*paths: Path) -> None:
             path.chmod(stat.S_IMODE(found.st_mode) & (0o770 if on_purpose else 0o700))
 
 
+def share(access: Access, *paths: Path) -> None:
+    """Open to its group what of ours lies there from before the log was the group's."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            is_folder = stat.S_ISDIR(found.st_mode)
+            is_file = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+            if found.st_uid != os.geteuid() or not (is_folder or is_file):
+                continue
+            wanted = access.folder_mode if is_folder else access.file_mode
+            if found.st_gid != access.gid or stat.S_IMODE(found.st_mode) & wanted != wanted:
+                access.give(path, wanted)
+
+
 def whose(path: Path) -> str:
     """Return whose a file is and with which mode, for a line about rights.
 

@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from stream_al.errors import Ambiguous, ConfigurationError, Gone, InDoubt
-from stream_al.private_files import access_beside, no_rights, tighten
+from stream_al.private_files import access_beside, no_rights, share, tighten
 from stream_al.private_files import create as create_file
 from stream_al_connectors.locks import LockFolder
 from stream_al_connectors.sqlite_watch import (
@@ -125,7 +125,10 @@ class SqliteFile:
             )
         with explained(self.path):
             tighten(self.path, *side_files(self.path), folder)
-            self.locks = LockFolder(folder, access_beside(self.path))
+            access = access_beside(self.path)
+            if access.shared:
+                share(access, *side_files(self.path), folder, *folder.rglob("*"))
+            self.locks = LockFolder(folder, access)
             self.locks.sweep_claims()
         self._make()
         with explained(self.path):

@@ -105,6 +105,26 @@ def test_a_group_that_may_write_the_log_shares_what_lies_beside_it(tmp_path: Pat
     assert found["m.db.secret"] == 0o600
 
 
+def test_a_log_that_a_group_was_given_later_is_shared_with_all_beside_it(tmp_path: Path) -> None:
+    """D4: the locks made before `chmod 660 m.db` would keep the group out; the secret stays."""
+    path = tmp_path / "m.db"
+    log = SqliteLog(path, topics={"events": 1})
+    log.join("g", "events", name="w").poll(limit=1, timeout_s=0.1)
+    gate_secret(Config(), beside=path)
+    log.close()
+    (tmp_path / "m.db.locks" / "link").symlink_to(tmp_path / "m.db.secret")
+    path.chmod(0o660)
+
+    SqliteLog(path, topics={}, create=False).close()
+
+    beside = [tmp_path / "m.db.locks", *(tmp_path / "m.db.locks").rglob("*")]
+    found = {str(each): mode(each) for each in beside if not each.is_symlink()}
+    wrong = {name: oct(each) for name, each in found.items() if each not in {0o660, 0o770}}
+    assert wrong == {}
+    assert len(found) >= 3
+    assert mode(tmp_path / "m.db.secret") == 0o600
+
+
 def _exits(link: Path) -> None:
     with Exits(link.with_name("exits-0.json")).noted():
         pass
