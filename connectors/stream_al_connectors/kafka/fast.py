@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -378,8 +378,18 @@ class FastWriter:
             TopicPartition(*place, position.offset, position.metadata)
             for place, position in positions.items()
         ]
-        with raised():
+        with self._heard():
             self._producer.send_offsets_to_transaction(offsets, membership)
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Hear what the client has to say of throttling, also where its call fails."""
+        try:
+            with raised():
+                yield
+        finally:
+            with suppress(KafkaException):  # of one that is lost: the call has said so
+                self._producer.poll(0)
 
     def flush(self) -> None:
         """Wait until the brokers have every record."""
@@ -388,7 +398,7 @@ class FastWriter:
 
     def commit(self) -> None:
         """Make everything visible."""
-        with raised():
+        with self._heard():
             self._producer.commit_transaction()
 
     def abort(self) -> None:

@@ -49,7 +49,7 @@ and where new metadata made the leader deal out, it is not even asked for again.
 GIVEN_UP_AFTER_S = 0.8 * TRANSACTION_TIMEOUT_MS / 1_000
 """A transaction that fails after so long most likely took too long."""
 
-_LATE = (Doubt.GIVEN_UP, Doubt.FENCED, Doubt.UNKNOWN)
+_LATE = (Doubt.GIVEN_UP, Doubt.FENCED)
 
 JOIN_LOOK_S = 0.1
 """So long is each look for it: without records a poll of the client waits on when it has joined."""
@@ -286,7 +286,8 @@ class KafkaMember:
                     writer.send_positions(buffered.positions, membership)
                 writer.commit()
             except ClientError as error:
-                if time.monotonic() - began_s > GIVEN_UP_AFTER_S and error.doubt in _LATE:
+                late = time.monotonic() - began_s > GIVEN_UP_AFTER_S
+                if error.doubt is Doubt.UNKNOWN or (late and error.doubt in _LATE):
                     self._give_up(count, error)
                 if error.doubt is not Doubt.MOVED:
                     raise error.ours(f"a transaction of {self.instance!r}") from error
@@ -309,7 +310,7 @@ class KafkaMember:
                     writer.send(topic, partition, value, key, now_ms, headers.get(index, ()))
 
     def _give_up(self, count: int, error: ClientError) -> None:
-        """Go on in smaller steps after a transaction that outlived its time-out while throttled.
+        """Go on in smaller steps after a transaction that failed while throttled.
 
         The brokers have aborted it, or the next writer does; whoever took this slot over fences
         this process by the group. Without throttling nobody knows, and the process ends.

@@ -64,7 +64,7 @@ class Pace:
         """Take note of a transaction that outlived its time-out; return the sentence for it."""
         self._shrink(min(count, self.limit) // GIVEN_UP_SHARE)
         return (
-            f"a transaction of {count:,} records took longer than the brokers wait ({name}); going "
+            f"a transaction of {count:,} records failed or took too long ({name}); going "
             f"on from what is committed, with {self.limit} at a time{throttled(THROTTLED_S)}"
         )
 

@@ -212,6 +212,8 @@ def _look_at_log(config: Config) -> tuple[list[str], list[str]]:
     except ConfigurationError as error:
         return list(error.problems), []
     except InDoubt as error:
+        if config.log.connector == "kafka":
+            raise
         return [f"log.path: {error}"], []
     try:
         view = journal_view(log, config)
