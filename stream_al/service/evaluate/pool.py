@@ -83,12 +83,20 @@ def run_all(
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Keep Ctrl-C waiting: processes started meanwhile never hear it, for it reaches all of us."""
+    """Keep Ctrl-C waiting: processes started meanwhile never hear it, for it reaches all of us.
+
+    Other threads hear it for this one, and its handler would break off a start half-way.
+    """
+    heard: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if heard:
+        signal.raise_signal(signal.SIGINT)
 
 
 def _unfinished(futures: Sequence[Future[Ran]]) -> bool:
