@@ -298,10 +298,12 @@ def no_rights(path: Path, *more: Path) -> str | None:
     for each in (path, *more):
         at = _unusable(each.absolute())
         if at is not None:
-            over = f"{path}*" if more else f"{at}"
+            over = f"-R {os.geteuid()} {path}*" if more else f"-R {os.geteuid()} {at}"
+            if at in each.absolute().parents:  # the folder alone: others' files may lie in it
+                over = f"{os.geteuid()} {at}"
             return (
                 f"{at} {whose(at)}, and this process runs as {owner_name(os.geteuid())}: run it as "
-                f"its owner, or hand it over: `chown -R {os.geteuid()} {over}`"
+                f"its owner, or hand it over: `chown {over}`"
             )
     return None
 

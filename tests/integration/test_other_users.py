@@ -170,7 +170,20 @@ def test_a_file_of_root_is_named_with_whose_it_is(
     assert done.code == 2, done.err
     assert re.search(rf"{re.escape(named)}\S* belongs to root \(uid 0\), mode 0[67]00", line), line
     assert f"runs as uid {UID}" in line
-    assert f"chown -R {UID} " in line
+    assert re.search(rf"`chown (-R )?{UID} ", line)
+
+
+def test_a_folder_of_root_is_handed_over_alone(place: Place) -> None:
+    """C8: the log is the user's, and files beside it can't be made; the command mends that."""
+    place.start()
+    os.chown(place.folder, 0, 0)
+    place.folder.chmod(0o755)
+
+    line = line_of(place.run("run", "--until-idle"))
+    assert f"`chown {UID} {place.folder}`" in line
+
+    os.chown(place.folder, UID, -1)
+    assert place.run("run", "--until-idle").code == 0
 
 
 @pytest.mark.parametrize("ending", ["-wal", "-shm"])
