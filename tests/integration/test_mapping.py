@@ -238,7 +238,7 @@ def test_seeds_are_read_by_the_mapping_in_force(deployment: Deployment, tmp_path
 def test_each_kind_of_difference_names_its_command(
     deployment: Deployment, sections: dict[str, Any], said: str, command: str
 ) -> None:
-    """A11: types, seed and classes make another model; a tool's own fields another mapping."""
+    """A11: types, seed and classes make another model, and the line names which."""
     _taught(deployment, count=4)
     deployment.configure(**GATE, **sections)
 
