@@ -68,22 +68,28 @@ def _without_secrets(value: Any) -> str:
     return f"{{{', '.join(inside)}}}"
 
 
+_LINES = ", write `key: value` lines below it"
+_WRITTEN = {
+    "bool_type": ", write true or false",
+    "tuple_type": ", write a list: [a, b]",
+    "model_type": _LINES,
+    "model_attributes_type": _LINES,
+}
+"""Kind of a problem → how to write what was meant."""
+
+
 def _hint(found: ErrorDetails) -> str:
     """Return how to write what was meant, where that can be told."""
     given, kind = found["input"], found["type"]
     plain = _plain_number(given) if kind in _NUMBERS and isinstance(given, str) else None
     match kind:
-        case "bool_type":
-            return ", write true or false"
         case "string_type" if isinstance(given, int | float):
             return ", write it in quotes"
-        case "model_type" | "model_attributes_type":
-            return ", write `key: value` lines below it"
         case _ if plain is not None:
             return f": write {plain}" + (", without quotes" if plain == given else "")
         case _ if kind in _NUMBERS and given in _OFF:
             return ", write null, or leave it out, to turn it off"
-    return ""
+    return _WRITTEN.get(kind, "")
 
 
 def _plain_number(text: str) -> str | None:

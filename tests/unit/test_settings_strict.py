@@ -87,6 +87,8 @@ def test_nothing_needs_no_unit(tmp_path: Path) -> None:
         ("model: {parameters: {max_rows: 010}}", "`010` can be read in two ways"),
         ("model: {parameters: {inner: [1:30]}}", "`1:30` can be read in two ways"),
         ("app: 2026", "in quotes"),
+        ("plugins: mine.strategies", "write a list: [a, b]"),
+        ("labels: {classes: spam}", "write a list: [a, b]"),
         ("app: !!binary aGVsbG8=", "!!binary"),
         ("app: !own x", "!own"),
         ('app: "\\ud800"', "no text"),

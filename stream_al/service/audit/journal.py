@@ -10,7 +10,7 @@ from stream_al.port import Log
 from stream_al.service.audit.chain import Chain
 from stream_al.service.audit.ledger import Ledger
 from stream_al.service.audit.lineages import LESSON_KINDS, Lineages
-from stream_al.service.audit.reading import Bounds, Reader
+from stream_al.service.audit.reading import Bounds, Reader, unreadable
 from stream_al.service.audit.report import Findings, Place
 from stream_al.service.audit.rules import Rulebook
 from stream_al.service.audit.strays import Unstrayed
@@ -68,8 +68,7 @@ class JournalCheck:
             try:
                 self._take(body, offset)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                sentence = f"a field is missing or has another type ({error!r})"
-                self._findings.add("chain", "unreadable", place, sentence)
+                self._findings.add("chain", "unreadable", place, unreadable(error))
             self._findings.checked["journal records"] += 1
         self._findings.checked["journal records redacted"] = self._chain.redacted_count
 

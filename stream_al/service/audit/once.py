@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from stream_al.messages import unpacked
 from stream_al.port import Record
-from stream_al.service.audit.reading import Reader, decoded
+from stream_al.service.audit.reading import Reader, decoded, unreadable
 from stream_al.service.audit.report import Findings, Place
 
 _new = tuple.__new__  # twice as fast as calling the class, once for every event
@@ -78,7 +78,7 @@ def outputs(
             if record.offset < since:
                 continue
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            sentence = f"it can't be read as a {what} ({error!r})"
+            sentence = f"it can't be read as a {what} ({unreadable(error)})"
             if fields is not None:
                 findings.stray(_place(reader, record), f"{sentence}: workers pass over it")
                 continue

@@ -14,7 +14,7 @@ from stream_al.config import Config
 from stream_al.messages import Start
 from stream_al.port import Record
 from stream_al.service.audit.once import END, ExactlyOnce, Output, letters, outputs
-from stream_al.service.audit.reading import Bounds, Reader, decoded
+from stream_al.service.audit.reading import Bounds, Reader, decoded, unreadable
 from stream_al.service.audit.report import Findings, Place
 from stream_al.service.audit.rules import Rulebook, Rules
 from stream_al.service.audit.spend import ROUNDING_UNITS, UNIT, Spend
@@ -125,7 +125,7 @@ class PartitionCheck:
         try:
             problem = self._problem(event, body)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            problem = ("I1", "unreadable", f"a field is missing or has another type ({error!r})")
+            problem = ("I1", "unreadable", unreadable(error))
         if problem is not None:
             self._report(output, *problem)
         self._count += 1

@@ -141,6 +141,24 @@ class Reader:
             position = batch[-1].offset + 1
 
 
+def unreadable(error: Exception) -> str:
+    """Return in words why a record can't be read.
+
+    Examples
+    --------
+    >>> unreadable(KeyError("source")), unreadable(TypeError("'int' object is not …"))
+    ('`source` is missing', 'a field has another type')
+    >>> unreadable(ValueError("expected value at line 1 column 1"))
+    'expected value at line 1 column 1'
+    """
+    match error:
+        case KeyError():
+            return f"`{error.args[0]}` is missing"
+        case ValueError():
+            return str(error)
+    return "a field has another type"
+
+
 def decoded(value: bytes) -> dict[str, Any] | None:
     """Return the JSON object in `value`; None when there is none.
 
