@@ -46,7 +46,6 @@ from stream_al.messages.journal import (
     VolunteeredEntry,
     Vote,
     VoteEntry,
-    chained,
     initial_patch,
     read_journal_record,
 )
@@ -58,7 +57,7 @@ from stream_al.messages.label import (
     Outcome,
     OutcomeName,
 )
-from stream_al.messages.linked import Link, chain_after, link_of
+from stream_al.messages.linked import Link, chain_after, chained, link_of
 from stream_al.messages.packing import packed, unpacked
 from stream_al.messages.proposals import ControlProposal, Selected
 from stream_al.messages.settings import OFF, Budget, GateSettings, Modes, Off, Section, Settings

@@ -8,8 +8,6 @@ chain still proves the rest.
 
 from __future__ import annotations
 
-import json
-from hashlib import blake2b
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -351,32 +349,6 @@ def read_journal_record(value: bytes) -> JournalRecord:
             "it was written by a newer one: upgrade this worker"
         ) from None
     return record
-
-
-def chained(record: Any, chain: str) -> Any:
-    """Return `record` with its payload hash and the chain hash that continues `chain`.
-
-    Examples
-    --------
-    >>> entry = SeedEntry(at_ms=0, event_id="a", label="ok", features={"n": 1})
-    >>> chained(entry, CHAIN_START).chain == chained(entry, CHAIN_START).chain
-    True
-    """
-    features = getattr(record, "features", None)
-    payload_hash = record.payload_hash
-    if features is not None:
-        meta = getattr(record, "meta", None)
-        payload_hash = _hash(features if meta is None else [features, meta])
-    header = record.model_dump(exclude={"features", "meta", "chain"})
-    header["payload_hash"] = payload_hash
-    return record.model_copy(update={"payload_hash": payload_hash, "chain": _hash([chain, header])})
-
-
-_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def _hash(value: Any) -> str:
-    return blake2b(_SORTED.encode(value).encode(), digest_size=16).hexdigest()
 
 
 class NumberSums(OwnMessage):

@@ -1,4 +1,4 @@
-"""Whether a journal record continues a chain, by its bytes: how it is made stands in `journal`.
+"""The journal's chain: how a record is linked to it, and whether one continues it, by its bytes.
 
 The header is taken from the wire as it is, so that fields which this version does not know count.
 """
@@ -55,6 +55,27 @@ def chain_after(head: str, value: bytes) -> str | None:
     return chain if blake2b(written, digest_size=16).hexdigest() == chain else None
 
 
+def chained(record: Any, chain: str) -> Any:
+    """Return `record` with its payload hash and the chain hash that continues `chain`.
+
+    Examples
+    --------
+    >>> from stream_al.messages import CHAIN_START, SeedEntry
+    >>> entry = SeedEntry(at_ms=0, event_id="a", label="ok", features={"n": 1})
+    >>> chained(entry, CHAIN_START).chain == chained(entry, CHAIN_START).chain
+    True
+    """
+    features = getattr(record, "features", None)
+    payload_hash = record.payload_hash
+    if features is not None:
+        meta = getattr(record, "meta", None)
+        payload_hash = _hash_of(features if meta is None else [features, meta])
+    header = record.model_dump(exclude={"features", "meta", "chain"})
+    header["payload_hash"] = payload_hash
+    after = _hash_of([chain, header])
+    return record.model_copy(update={"payload_hash": payload_hash, "chain": after})
+
+
 class Link(NamedTuple):
     """A record's own chain hash, and its header: what the hash is of, after the one before it."""
 
@@ -78,7 +99,7 @@ class Link(NamedTuple):
     def after(self, head: str) -> str:
         """Return the hash that the record's chain has to be after `head`; empty: none can be."""
         try:
-            return _hash(_written([head, self.header]).encode())
+            return _hash_of([head, self.header])
         except _UNWRITABLE:
             return ""
 
@@ -115,3 +136,7 @@ def _decoded_slowly(value: bytes) -> Any:
 
 def _hash(text: bytes) -> str:
     return blake2b(text, digest_size=16).hexdigest()
+
+
+def _hash_of(value: Any) -> str:
+    return _hash(_written(value).encode())
