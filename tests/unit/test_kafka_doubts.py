@@ -22,6 +22,7 @@ CLASSES: tuple[tuple[Exception, str, int], ...] = (
     (errors.KafkaConnectionError("reset"), "ambiguous", 1),
     (errors.OutOfOrderSequenceNumberError(), "ambiguous", 1),
     (errors.OffsetOutOfRangeError(), "gone", 2),
+    (errors.LogTruncationError({}), "gone", 2),
     (errors.TopicAuthorizationFailedError(), "config", 2),
     (errors.GroupAuthorizationFailedError(), "config", 2),
     (errors.TransactionalIdAuthorizationFailedError(), "config", 2),

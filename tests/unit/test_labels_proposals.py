@@ -108,7 +108,7 @@ def test_a_patch_is_in_force_at_once() -> None:
         ({"gate": {"budget": {"shere": 0.1}}}, "gate.budget.shere"),
         ({"gate": None}, "gate"),
         ({"gate": {"budget": {"open": 3}}}, "gate.budget.open: 3: below the 4 partitions"),
-        ({"gate": {"uncertainty": "magic"}}, "one of entropy, margin"),
+        ({"gate": {"uncertainty": "magic"}}, "known are entropy, margin"),
         ({"partitions": 9}, "partitions: 9"),
         ({"votes": 9}, "votes: 9"),
         ({"speed": 9}, "speed"),

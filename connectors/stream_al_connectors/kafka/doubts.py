@@ -73,7 +73,7 @@ _KINDS: dict[Doubt, tuple[type[Exception], ...]] = {
         errors.RebalanceInProgressError,
         errors.UnknownMemberIdError,
     ),
-    Doubt.GONE: (errors.OffsetOutOfRangeError,),
+    Doubt.GONE: (errors.OffsetOutOfRangeError, errors.LogTruncationError),
     Doubt.TOO_OLD: (errors.UnsupportedVersionError, errors.KafkaConfigurationError),
     Doubt.TOO_LARGE: (errors.MessageSizeTooLargeError,),
     Doubt.NO_TOPIC: (errors.UnknownTopicOrPartitionError,),
@@ -152,7 +152,9 @@ class ClientError(Exception):
                 return Fenced(f"{what}: the group goes on without this worker ({self.name})")
             case Doubt.GONE:
                 return Gone(
-                    f"{what}: the records at the position to read are not there ({self.told})"
+                    f"{what}: the records at the position to read are not there ({self.told}): "
+                    "retention dropped them, brokers lost them, or the topic was deleted and made "
+                    "again; start again, and see what `stream-al positions` says"
                 )
             case Doubt.UNKNOWN:
                 return _unknown(what, self.told)
