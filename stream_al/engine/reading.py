@@ -9,6 +9,7 @@ has the last word on their values.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from msgspec import Meta, MsgspecError, Struct
@@ -40,6 +41,7 @@ from stream_al.messages import (
 )
 
 _Read = TypeVar("_Read", bound=Message)
+_Value = TypeVar("_Value")
 
 
 class EventReader:
@@ -108,8 +110,8 @@ class EventReader:
             {
                 "event_id": self._identifier(body, at(body, self._event_id)),
                 "features": features,
-                "at_ms": self._time(at(body, self._at_ms)),
-                "segment": self._segment_of(at(body, self._segment)),
+                "at_ms": self._counted("at_ms", at(body, self._at_ms), time_ms),
+                "segment": self._counted("segment", at(body, self._segment), text_or_none),
                 "meta": self._meta_of(body),
             }
         )
@@ -120,8 +122,8 @@ class EventReader:
         event = parse(Event, value)
         if event.at_ms is None or event.segment is None:
             body = decoded(value)
-            self._time(at(body, ("at_ms",)))
-            self._segment_of(at(body, ("segment",)))
+            self._counted("at_ms", at(body, ("at_ms",)), time_ms)
+            self._counted("segment", at(body, ("segment",)), text_or_none)
         return event
 
     def _with_paths(self, event: Event, value: bytes) -> Event:
@@ -129,29 +131,24 @@ class EventReader:
         body = decoded(value)
         found = dict(event)
         if self._at_ms:
-            found["at_ms"] = self._time(at(body, self._at_ms))
+            found["at_ms"] = self._counted("at_ms", at(body, self._at_ms), time_ms)
         if self._segment:
-            found["segment"] = self._segment_of(at(body, self._segment))
+            found["segment"] = self._counted("segment", at(body, self._segment), text_or_none)
         if self._meta:
             found["meta"] = self._meta_of(body)
         found["event_id"] = self._versioned(event.event_id, body)
         return Event.of_valid(found)
 
-    def _time(self, found: Any) -> int | None:
+    def _counted(
+        self, field: str, found: Any, read: Callable[[Any], _Value | None]
+    ) -> _Value | None:
+        """Return what `read` makes of a value; what it can't read is counted."""
         if found is MISSING or found is None:
             return None
-        ms = time_ms(found)
-        if ms is None:
-            self.unreadable["at_ms"] += 1
-        return ms
-
-    def _segment_of(self, found: Any) -> str | None:
-        if found is MISSING or found is None:
-            return None
-        text = text_or_none(found)
-        if text is None:
-            self.unreadable["segment"] += 1
-        return text
+        value = read(found)
+        if value is None:
+            self.unreadable[field] += 1
+        return value
 
     def _meta_of(self, body: Any) -> Any:
         found = at(body, self._meta)
